@@ -1,0 +1,3 @@
+//! The `onrecord` command: what it does comes with the parts behind it.
+
+fn main() {}

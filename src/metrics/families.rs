@@ -1,0 +1,221 @@
+//! The families that are counted off the request path.
+
+use prometheus::{
+    CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use super::RequestCollector;
+
+/// Every family of the gateway and the registry that holds them. Handles are cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Families {
+    registry: Registry,
+    /// What the workers count.
+    pub requests: RequestCollector,
+    /// How full each lane's ring is, 0 to 1.
+    pub ring_fill: GaugeVec,
+    /// Sequences that were declared lost, by cause.
+    pub gap_records: IntCounterVec,
+    /// Sequences that a destination will never get, by cause.
+    pub destination_gap_records: IntCounterVec,
+    /// Bytes of all segments.
+    pub spool_bytes: IntGauge,
+    /// The bound of all segments.
+    pub spool_bound: IntGauge,
+    /// 1 while the spool can't be written.
+    pub spool_failing: IntGauge,
+    /// 1 while the gateway takes requests and records them: what `/readyz` says.
+    pub ready: IntGauge,
+    /// Age of the oldest frame in the spool, in seconds.
+    pub spool_oldest_age: Gauge,
+    /// Time of a write or sync of the spool.
+    pub spool_write_duration: HistogramVec,
+    /// Time to pack one batch.
+    pub pack_duration: HistogramVec,
+    /// Records packed.
+    pub pack_records: IntCounterVec,
+    /// Bytes before compression.
+    pub pack_bytes_in: IntCounterVec,
+    /// Bytes after compression.
+    pub pack_bytes_out: IntCounterVec,
+    /// Objects delivered.
+    pub deliveries: IntCounterVec,
+    /// Failed attempts.
+    pub delivery_failures: IntCounterVec,
+    /// Age of the oldest record that is not delivered.
+    pub delivery_lag: GaugeVec,
+    /// Records that are captured and not delivered.
+    pub undelivered_records: IntGaugeVec,
+    /// 1 for the state that a destination is in.
+    pub destination_state: IntGaugeVec,
+    /// Configuration reloads by result.
+    pub reloads: CounterVec,
+}
+
+impl Families {
+    /// Registers every family.
+    ///
+    /// # Errors
+    /// When two families have one name, which a test excludes.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<GaugeVec> {
+            let family = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let int_gauges = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntGaugeVec> {
+            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let histograms = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<HistogramVec> {
+            let buckets = vec![0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0];
+            let family = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let spool_bytes = IntGauge::new("onrecord_spool_bytes", "Bytes of all segments of the spool.")?;
+        let spool_oldest_age =
+            Gauge::new("onrecord_spool_oldest_age_seconds", "Age of the oldest segment of the spool.")?;
+        registry.register(Box::new(spool_bytes.clone()))?;
+        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let spool_bound = gauge("onrecord_spool_bound_bytes", "The most that all segments may hold.")?;
+        let spool_failing = gauge("onrecord_spool_failing", "1 while the spool cannot be written.")?;
+        let ready = gauge("onrecord_ready", "1 while the gateway takes requests and records them.")?;
+        registry.register(Box::new(spool_oldest_age.clone()))?;
+        let requests = RequestCollector::new()?;
+        registry.register(Box::new(requests.clone()))?;
+        let build = int_gauges("onrecord_build_info", "The build that runs; always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let reloads = CounterVec::new(
+            Opts::new("onrecord_config_reloads_total", "Configuration reloads."),
+            &["result"],
+        )?;
+        registry.register(Box::new(reloads.clone()))?;
+        let destination = &["destination"];
+        Ok(Self {
+            requests,
+            ring_fill: gauges(
+                "onrecord_ring_fill_ratio",
+                "How full a lane's ring is, from 0 to 1.",
+                &["lane"],
+            )?,
+            gap_records: counters(
+                "onrecord_gap_records_total",
+                "Sequences that were declared lost.",
+                &["cause"],
+            )?,
+            destination_gap_records: counters(
+                "onrecord_destination_gap_records_total",
+                "Sequences that were declared lost to a destination, those of every destination among them.",
+                &["destination", "cause"],
+            )?,
+            spool_bytes,
+            spool_bound,
+            spool_failing,
+            ready,
+            spool_oldest_age,
+            spool_write_duration: histograms(
+                "onrecord_spool_write_duration_seconds",
+                "Time of one write or sync of the spool.",
+                &["operation"],
+            )?,
+            pack_duration: histograms(
+                "onrecord_pack_duration_seconds",
+                "Time to pack one batch.",
+                destination,
+            )?,
+            pack_records: counters("onrecord_pack_records_total", "Records packed.", destination)?,
+            pack_bytes_in: counters(
+                "onrecord_pack_bytes_in_total",
+                "Bytes of packed records before compression.",
+                destination,
+            )?,
+            pack_bytes_out: counters(
+                "onrecord_pack_bytes_out_total",
+                "Bytes of packed records after compression.",
+                destination,
+            )?,
+            deliveries: counters(
+                "onrecord_deliveries_total",
+                "Objects and manifests delivered; `there` when the store had them already.",
+                &["destination", "result"],
+            )?,
+            delivery_failures: counters(
+                "onrecord_delivery_failures_total",
+                "Failed attempts to deliver.",
+                &["destination", "cause"],
+            )?,
+            delivery_lag: gauges(
+                "onrecord_delivery_lag_seconds",
+                "Age of the oldest record that is not delivered.",
+                destination,
+            )?,
+            undelivered_records: int_gauges(
+                "onrecord_undelivered_records",
+                "Records that are captured and not delivered.",
+                destination,
+            )?,
+            destination_state: int_gauges(
+                "onrecord_destination_state",
+                "1 for the state that a destination is in.",
+                &["destination", "state"],
+            )?,
+            reloads,
+            registry,
+        })
+    }
+
+    /// The text exposition format.
+    ///
+    /// # Errors
+    /// When a family can't be encoded.
+    pub fn encode(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RouteLabel, SourceLabels};
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn lanes_add_up_and_only_what_happened_is_shown() {
+        let families = Families::new().unwrap();
+        let labels = Arc::new(SourceLabels {
+            source: "cma".into(),
+            routes: vec![RouteLabel { template: "/spaces/:space".into(), method: "GET".into() }],
+        });
+        for status in [200, 204, 404] {
+            let stats = families.requests.source(&labels);
+            stats.count(labels.row(Some(0), "GET"), status);
+            stats.count(labels.row(Some(0), "HEAD"), status);
+            stats.count(labels.row(None, "BREW"), 0);
+            stats.duration.observe(700);
+        }
+        let text = families.encode().unwrap();
+        for line in [
+            r#"onrecord_http_requests_total{method="GET",route="/spaces/:space",source="cma",status_class="2xx"} 2"#,
+            r#"onrecord_http_requests_total{method="HEAD",route="/spaces/:space",source="cma",status_class="4xx"} 1"#,
+            r#"onrecord_http_requests_total{method="_OTHER",route="_unmatched",source="cma",status_class="none"} 3"#,
+            r#"onrecord_http_request_duration_seconds_bucket{source="cma",le="0.001"} 3"#,
+            "onrecord_http_request_duration_seconds_count{source=\"cma\"} 3",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("OPTIONS"));
+    }
+}
