@@ -7,7 +7,7 @@
 //! ```
 //! Nothing on the left waits for anything on the right. A worker writes the record of an
 //! exchange into its `capture::ring` before the last byte is handed to the client; the
-//! `recorder` moves what the rings hold into the `spool`; each destination has a
+//! `recorder` moves what the rings hold into the [`spool`]; each destination has a
 //! packer (`pack`) that reads the spool from its own cursor and a shipper (`deliver`)
 //! that sends what the packer has committed. The newest manifest is cursor and chain head
 //! at once.
@@ -34,7 +34,10 @@
 
 pub mod clock;
 pub mod error_chain;
+pub mod format;
 pub mod metrics;
 pub mod record;
+pub mod routes;
 pub mod secret;
+pub mod spool;
 pub mod timer;

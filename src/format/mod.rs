@@ -1,0 +1,83 @@
+//! Formats: from a record's bytes to the bytes that a reader of objects sees.
+//!
+//! An [`Encoder`] gets the entries of one object in their order and appends
+//! bytes to a buffer. A line format writes each entry at once; a columnar one
+//! keeps them and writes in [`Encoder::finish`].
+
+mod escape;
+mod flat;
+mod time;
+
+pub use escape::push_escaped;
+pub use flat::Flat;
+pub use time::{Civil, Timestamps, civil, time_text};
+
+use crate::record::RecordView;
+
+/// Where and as which number a record was captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context<'a> {
+    /// The operator's name of the machine that captured it.
+    pub instance: &'a str,
+    /// The life of the process that captured it, in hyphenated form.
+    pub boot: &'a str,
+    /// The worker's lane.
+    pub lane: u16,
+    /// The exchange's number in that lane.
+    pub sequence: u64,
+}
+
+/// What is known of an actor beyond the record; each part that is there takes
+/// the place of what the record says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Enrichment {
+    /// `actor.type`.
+    pub actor_type: Option<String>,
+    /// `actor.id`.
+    pub actor_id: Option<String>,
+    /// `actor.name`.
+    pub actor_name: Option<String>,
+    /// `actor.email`.
+    pub actor_email: Option<String>,
+    /// `actor.provenance`.
+    pub actor_provenance: Option<String>,
+}
+
+/// Adds to a record what its own bytes don't say.
+pub trait Enrich: Send {
+    /// Fills `out`, which comes in empty.
+    fn enrich(&mut self, record: &RecordView<'_>, out: &mut Enrichment);
+}
+
+impl<F: FnMut(&RecordView<'_>, &mut Enrichment) + Send> Enrich for F {
+    fn enrich(&mut self, record: &RecordView<'_>, out: &mut Enrichment) {
+        self(record, out);
+    }
+}
+
+/// One entry to be encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The record.
+    pub record: &'a RecordView<'a>,
+    /// Where it was captured.
+    pub context: Context<'a>,
+    /// What is known beyond it.
+    pub enrichment: Option<&'a Enrichment>,
+}
+
+/// Turns the entries of one object into bytes. An encoder is used for many
+/// objects, one after the other or interleaved line by line.
+pub trait Encoder: Send {
+    /// The format's name in manifests and configuration.
+    fn name(&self) -> &'static str;
+
+    /// What object names end with, before `.gz`.
+    fn extension(&self) -> &'static str;
+
+    /// Appends the entry's bytes to `out`, with whatever ends an entry.
+    fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>);
+
+    /// Appends what has to stand at the end of an object.
+    fn finish(&mut self, out: &mut Vec<u8>);
+}
