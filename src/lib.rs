@@ -6,7 +6,7 @@
 //!            └ capture → ring → recorder → spool → pack → outbox → deliver
 //! ```
 //! Nothing on the left waits for anything on the right. A worker writes the record of an
-//! exchange into its `capture::ring` before the last byte is handed to the client; the
+//! exchange into its [`capture::ring`] before the last byte is handed to the client; the
 //! `recorder` moves what the rings hold into the [`spool`]; each destination has a
 //! packer (`pack`) that reads the spool from its own cursor and a shipper (`deliver`)
 //! that sends what the packer has committed. The newest manifest is cursor and chain head
@@ -20,7 +20,7 @@
 //! manifest, which appear whole or not at all.
 //!
 //! # What always holds
-//! * An account of an exchange is closed exactly once (`capture::Exchange`).
+//! * An account of an exchange is closed exactly once ([`capture::Exchange`]).
 //! * For every instance, boot and destination: taken = delivered + filtered + declared +
 //!   open + in the spool. What is lost is an entry of the log, never only a log line.
 //! * Bytes in an outbox never change; objects are created, never overwritten.
@@ -32,6 +32,7 @@
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
 //! holds the code to it.
 
+pub mod capture;
 pub mod clock;
 pub mod error_chain;
 pub mod format;

@@ -1,0 +1,26 @@
+//! Capture: from request head to ring.
+//!
+//! An exchange is born when its request head is read: it takes a sequence of its lane and
+//! a slot in the lane's ring, and writes what the request says straight into the bytes of
+//! its record. It closes once, at the last byte for the client or when either side breaks
+//! off, and then stands in the ring, where it outlives the process. Nothing here locks,
+//! waits, or makes a system call.
+
+pub mod actor;
+mod body;
+pub mod cache_status;
+mod exchange;
+mod lane;
+mod layer;
+mod options;
+pub mod redact;
+pub mod ring;
+mod source;
+
+pub use body::{BodyError, RecordedBody};
+pub use exchange::{Account, CLIENT_CLOSED_REQUEST, Exchange};
+pub use lane::{Lane, Peer, Refusal};
+pub use layer::{Call, Capture, FindSource};
+pub use options::{Organization, RingOptions};
+pub use ring::RingWriter;
+pub use source::{Described, Source, SourcePlan};

@@ -1,0 +1,458 @@
+//! What capture knows of a log source, and how it makes attributes of what passes.
+//!
+//! Everything here reads what is there anyway (request line, header map, path) and writes
+//! fields straight into the record's bytes; there is no struct of strings in between.
+
+use super::actor::{ActorRules, Claims, Fingerprinter};
+use super::cache_status::cache_status;
+use super::exchange::Exchange;
+use super::lane::{Lane, Peer};
+use super::options::Organization;
+use super::redact::Redactor;
+use crate::metrics::{RequestCollector, RouteLabel, SourceLabels, SourceStats};
+use crate::record::{Field, RecordWriter};
+use crate::routes::{Action, Matched, RequestVariants, RouteIndex, RouteTable, paths};
+use http::header::{HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
+use http::{Method, Request, Version};
+use ipnet::IpNet;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+const ACCESS_CONTROL_REQUEST_METHOD: HeaderName = HeaderName::from_static("access-control-request-method");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// A source's rules, made once a (re)load and shared by all workers.
+#[derive(Debug)]
+pub struct SourcePlan {
+    /// The source's name.
+    pub name: String,
+    /// Its attribute namespace.
+    pub namespace: String,
+    /// Taken off the front of each path.
+    pub path_prefix: String,
+    /// Where the organization comes from when the path does not name it.
+    pub organization: Organization,
+    /// Peers whose forwarding and identity headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where identity and credentials are looked for.
+    pub actor: ActorRules,
+    /// What requests mean.
+    pub routes: Arc<RouteTable>,
+    /// Takes secrets out of queries.
+    pub redactor: Arc<Redactor>,
+    /// Makes fingerprints of credentials.
+    pub fingerprinter: Arc<Fingerprinter>,
+    /// The labels of its counters.
+    pub labels: Arc<SourceLabels>,
+    /// Where its counters are registered.
+    pub collector: RequestCollector,
+}
+
+impl SourcePlan {
+    /// The labels that a source of this name with these routes has.
+    #[must_use]
+    pub fn labels(name: &str, routes: &RouteTable) -> Arc<SourceLabels> {
+        let label = |route: &crate::routes::Route| RouteLabel {
+            template: route.template.clone(),
+            method: route.method.clone(),
+        };
+        Arc::new(SourceLabels {
+            source: name.to_owned(),
+            routes: routes.routes().iter().map(label).collect(),
+        })
+    }
+}
+
+/// A source as one worker has it.
+#[derive(Debug)]
+pub struct Source {
+    plan: Arc<SourcePlan>,
+    stats: Arc<SourceStats>,
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// What of a request's meaning is needed again at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Described {
+    route: Option<RouteIndex>,
+    variants: RequestVariants,
+    is_preflight: bool,
+    /// The row of the source's counters.
+    pub(super) row: u32,
+}
+
+/// The head of a record, which alone is known when the process dies: the intent.
+pub(super) struct Intent<'a> {
+    source: &'a str,
+    namespace: &'a str,
+    method: &'a str,
+    route: &'a str,
+    path: &'a [u8],
+}
+
+impl Intent<'_> {
+    pub(super) fn write(&self, writer: &mut RecordWriter<'_>) {
+        self.write_within(writer, usize::MAX);
+    }
+
+    /// Writes it with method and path cut to `bytes` together.
+    pub(super) fn write_within(&self, writer: &mut RecordWriter<'_>, bytes: usize) {
+        writer.text(Field::Source, self.source);
+        writer.text(Field::Namespace, self.namespace);
+        let method = &self.method.as_bytes()[..self.method.len().min(bytes)];
+        writer.bytes(Field::Method, method);
+        writer.text(Field::Route, self.route);
+        writer.bytes(Field::Path, &self.path[..self.path.len().min(bytes - method.len())]);
+    }
+}
+
+impl Source {
+    /// A worker's own source.
+    #[must_use]
+    pub fn new(plan: &Arc<SourcePlan>) -> Rc<Self> {
+        let stats = plan.collector.source(&plan.labels);
+        Rc::new(Self { plan: Arc::clone(plan), stats, scratch: RefCell::default() })
+    }
+
+    pub(super) fn stats(&self) -> &SourceStats {
+        &self.stats
+    }
+
+    /// Whether this peer's forwarding headers are believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.plan.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether the path has a form that no template matches safely.
+    #[must_use]
+    pub fn is_odd(&self, path: &str) -> bool {
+        paths::is_odd(path.as_bytes())
+    }
+
+    /// Opens the exchange of this request.
+    pub(super) fn begin<B>(self: &Rc<Self>, lane: &Rc<Lane>, request: &Request<B>, peer: &Peer) -> Exchange {
+        let path = request.uri().path();
+        let path = without_prefix(path, &self.plan.path_prefix).as_bytes();
+        let asked = preflight_method(request);
+        let is_preflight = asked.is_some();
+        let method = request.method().as_str();
+        let matched = self.plan.routes.find(asked.unwrap_or(method).as_bytes(), path);
+        let route = matched.as_ref().map(|matched| self.plan.routes.route(matched.route));
+        let row = self.plan.labels.row(matched.as_ref().map(|matched| matched.route.0), method);
+        let described = Described {
+            route: matched.as_ref().map(|matched| matched.route),
+            variants: route.map(|route| route.weigh(request.headers())).unwrap_or_default(),
+            is_preflight,
+            row: u32::try_from(row).unwrap_or(u32::MAX),
+        };
+        let intent = Intent {
+            source: &self.plan.name,
+            namespace: &self.plan.namespace,
+            method,
+            route: route.map_or("", |route| &route.template),
+            path,
+        };
+        lane.begin(self, described, &intent, |writer| {
+            self.describe(request, peer, matched.as_ref(), writer);
+        })
+    }
+
+    fn describe<B>(
+        &self,
+        request: &Request<B>,
+        peer: &Peer,
+        matched: Option<&Matched<'_>>,
+        writer: &mut RecordWriter<'_>,
+    ) {
+        let headers = request.headers();
+        let query = request.uri().query().unwrap_or("").as_bytes();
+        if !query.is_empty() {
+            let mut scratch = self.scratch.borrow_mut();
+            scratch.clear();
+            self.plan.redactor.redact_query(query, &mut scratch);
+            writer.bytes(Field::Query, &scratch);
+        }
+        self.describe_meaning(headers, query, matched, writer);
+        let mut header = |name: &HeaderName, field| {
+            if let Some(value) = headers.get(name) {
+                writer.bytes(field, value.as_bytes());
+            }
+        };
+        header(&USER_AGENT, Field::UserAgent);
+        header(&X_HTTP_METHOD_OVERRIDE, Field::MethodOverride);
+        if let Some(referer) = headers.get(REFERER) {
+            let mut scratch = self.scratch.borrow_mut();
+            scratch.clear();
+            self.plan.redactor.redact_url(referer.as_bytes(), &mut scratch);
+            writer.bytes(Field::Referer, &scratch);
+        }
+        if let Some((trace, span)) =
+            headers.get(TRACEPARENT).and_then(|value| parse_traceparent(value.as_bytes()))
+        {
+            writer.bytes(Field::TraceId, &trace);
+            writer.bytes(Field::SpanId, &span);
+        }
+        let trusted = !self.plan.trusted_proxies.is_empty() && self.trusts(peer.address.ip());
+        self.describe_client(peer, trusted.then_some(headers), writer);
+        writer.integer(
+            Field::ProtocolVersion,
+            match request.version() {
+                Version::HTTP_09 | Version::HTTP_10 => 10,
+                Version::HTTP_11 => 11,
+                _ => 20,
+            },
+        );
+        let claims = self.plan.actor.read(headers, query, trusted);
+        self.describe_actor(&claims, writer);
+    }
+
+    /// Who acts, as far as the head says: the one that a trusted proxy names, the user of
+    /// Basic, or nobody known. A directory may name others by the fingerprint, off this path.
+    fn describe_actor(&self, claims: &Claims<'_>, writer: &mut RecordWriter<'_>) {
+        writer.text(Field::ActorAuthentication, claims.authentication.as_str());
+        if let Some(credential) = &claims.credential {
+            writer.bytes(Field::CredentialId, &self.plan.fingerprinter.fingerprint(credential));
+            writer.text(Field::CredentialKey, self.plan.fingerprinter.key_name());
+        }
+        let id = claims.identity.map(|identity| identity.id).or(claims.user.as_deref());
+        let Some(id) = id else {
+            writer.text(Field::ActorType, "anonymous");
+            return;
+        };
+        writer.text(Field::ActorType, "user");
+        writer.bytes(Field::ActorId, id);
+        writer.text(Field::ActorProvenance, "claimed");
+        if let Some(identity) = claims.identity {
+            for (field, value) in [(Field::ActorName, identity.name), (Field::ActorEmail, identity.email)] {
+                if !value.is_empty() {
+                    writer.bytes(field, value);
+                }
+            }
+        }
+    }
+
+    fn describe_meaning(
+        &self,
+        headers: &HeaderMap,
+        query: &[u8],
+        matched: Option<&Matched<'_>>,
+        writer: &mut RecordWriter<'_>,
+    ) {
+        let route = matched.map(|matched| self.plan.routes.route(matched.route));
+        let parameter = |index: Option<u8>| -> Option<Cow<'_, [u8]>> {
+            matched?.parameters.get(usize::from(index?)).map(|raw| percent_decoded(raw))
+        };
+        let organization = route.and_then(|route| parameter(route.organization));
+        let organization = organization.or_else(|| match &self.plan.organization {
+            Organization::Catalogue => None,
+            Organization::Fixed(id) => Some(Cow::Borrowed(id.as_bytes())),
+            Organization::Header(name) => {
+                headers.get(name.as_str()).map(|value| Cow::Borrowed(value.as_bytes()))
+            }
+        });
+        let mut text = |field, value: Option<Cow<'_, [u8]>>| {
+            if let Some(value) = value {
+                writer.bytes(field, &value);
+            }
+        };
+        text(Field::Organization, organization);
+        let product = match route {
+            Some(route) => route.user_agent_header.as_ref().and_then(|name| headers.get(name)),
+            None => self.plan.routes.user_agent_headers().iter().find_map(|name| headers.get(name)),
+        };
+        text(Field::UserAgentProduct, product.map(|value| Cow::Borrowed(value.as_bytes())));
+        let Some(route) = route else { return };
+        text(Field::Space, parameter(route.space));
+        let default = || route.default_environment.as_deref().map(|name| Cow::Borrowed(name.as_bytes()));
+        text(Field::Environment, parameter(route.environment).or_else(default));
+        let from_query = || paths::query_value(query, route.resource_id_query.as_deref()?);
+        text(Field::ResourceId, parameter(route.resource).or_else(from_query));
+        writer.text(Field::ResourceType, &route.resource_type);
+        if let Some(category) = route.category {
+            writer.text(Field::Category, category.as_str());
+        }
+        if route.flags != 0 {
+            writer.integer(Field::RouteFlags, u64::from(route.flags));
+        }
+    }
+
+    /// The client's address: the peer's, or the nearest one that no trusted proxy vouches
+    /// for as being another trusted proxy.
+    fn describe_client(&self, peer: &Peer, believed: Option<&HeaderMap>, writer: &mut RecordWriter<'_>) {
+        let mut client = peer.address.ip().to_canonical();
+        let mut port = Some(peer.address.port());
+        if let Some(headers) = believed {
+            let lists = headers.get_all(X_FORWARDED_FOR);
+            let hops: smallvec::SmallVec<[&[u8]; 8]> =
+                lists.iter().flat_map(|list| list.as_bytes().split(|&byte| byte == b',')).collect();
+            for hop in hops.iter().rev() {
+                let Some(address) = parse_hop(hop.trim_ascii()) else { break };
+                (client, port) = (address, None);
+                if !self.trusts(address) {
+                    break;
+                }
+            }
+        }
+        write_address(client, writer);
+        if let Some(port) = port {
+            writer.integer(Field::ClientPort, u64::from(port));
+        }
+    }
+
+    /// Writes what the response head says.
+    pub(super) fn describe_response(
+        &self,
+        described: Described,
+        headers: &HeaderMap,
+        writer: &mut RecordWriter<'_>,
+    ) {
+        if let Some((status, detail)) = cache_status(headers) {
+            writer.integer(Field::CacheStatus, status as u64);
+            writer.bytes(Field::CacheDetail, detail);
+        }
+        let route = described.route.map(|route| self.plan.routes.route(route));
+        let of_route = route.and_then(|route| route.request_id_header.as_ref());
+        let request_id = match route {
+            Some(_) => of_route.and_then(|name| headers.get(name)),
+            None => self.plan.routes.request_id_headers().iter().find_map(|name| headers.get(name)),
+        };
+        if let Some(id) = request_id {
+            writer.bytes(Field::UpstreamRequestId, id.as_bytes());
+        }
+    }
+
+    /// Writes what only the end tells: the action, which can depend on the status.
+    pub(super) fn describe_end(&self, described: Described, status: u16, writer: &mut RecordWriter<'_>) {
+        let action = if described.is_preflight {
+            Some(Action::Preflight)
+        } else {
+            let route = described.route.map(|route| self.plan.routes.route(route));
+            route.map(|route| route.action(described.variants, (status != 0).then_some(status)))
+        };
+        if let Some(action) = action {
+            writer.text(Field::Action, action.as_str());
+        }
+    }
+
+    /// Writes what is known of something that never became a request.
+    pub(super) fn describe_refusal(&self, peer: &Peer, writer: &mut RecordWriter<'_>) {
+        writer.text(Field::Source, &self.plan.name);
+        writer.text(Field::Namespace, &self.plan.namespace);
+        self.describe_client(peer, None, writer);
+    }
+
+    pub(super) fn count_refusal(&self, status: u16) {
+        self.stats.count(self.plan.labels.row(None, ""), status);
+    }
+}
+
+/// The path behind the prefix; all of it where the prefix does not end at a segment's end.
+fn without_prefix<'a>(path: &'a str, prefix: &str) -> &'a str {
+    match path.strip_prefix(prefix) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
+        _ => path,
+    }
+}
+
+/// The method that a CORS preflight asks for (Fetch standard, "CORS-preflight request").
+fn preflight_method<B>(request: &Request<B>) -> Option<&str> {
+    if *request.method() != Method::OPTIONS || !request.headers().contains_key(ORIGIN) {
+        return None;
+    }
+    request.headers().get(ACCESS_CONTROL_REQUEST_METHOD)?.to_str().ok()
+}
+
+fn percent_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', raw).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    percent_encoding::percent_decode(raw).into()
+}
+
+/// One member of `X-Forwarded-For`: an address, with or without brackets and port.
+fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?;
+    let address =
+        text.parse::<IpAddr>().or_else(|_| text.parse::<std::net::SocketAddr>().map(|both| both.ip()));
+    let address = address.ok().or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
+    address.map(|address| address.to_canonical())
+}
+
+fn write_address(address: IpAddr, writer: &mut RecordWriter<'_>) {
+    use std::io::Write;
+    let mut text = [0u8; 48];
+    let mut rest = &mut text[..];
+    // The longest address has 45 characters.
+    let _ = write!(rest, "{address}");
+    let unused = rest.len();
+    writer.bytes(Field::ClientAddress, &text[..text.len() - unused]);
+}
+
+/// Trace and parent id of a W3C `traceparent`; `None` where it is not valid.
+fn parse_traceparent(value: &[u8]) -> Option<([u8; 16], [u8; 8])> {
+    let version = value.get(..2)?;
+    let well_formed = value.len() >= 55 && value[2] == b'-' && value[35] == b'-' && value[52] == b'-';
+    if !well_formed || version == b"ff" || (version == b"00" && value.len() != 55) {
+        return None;
+    }
+    let (mut trace, mut span) = ([0; 16], [0; 8]);
+    decode_hex(&value[3..35], &mut trace)?;
+    decode_hex(&value[36..52], &mut span)?;
+    (trace != [0; 16] && span != [0; 8]).then_some((trace, span))
+}
+
+fn decode_hex(text: &[u8], out: &mut [u8]) -> Option<()> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    for (pair, byte) in text.chunks_exact(2).zip(out) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_taken_only_when_it_is_valid() {
+        let good = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let (trace, span) = parse_traceparent(good).unwrap();
+        assert_eq!((trace[0], trace[15], span[0], span[7]), (0x0a, 0x9c, 0xb7, 0x31));
+        for bad in [
+            &b"00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"[..],
+            b"00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            b"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            b"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-extra",
+            b"",
+        ] {
+            assert_eq!(parse_traceparent(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_forwarded_hop_may_have_brackets_and_a_port() {
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("[2001:db8::1]:80", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(parse_hop(text.as_bytes()), address.parse().ok(), "{text}");
+        }
+        assert_eq!(parse_hop(b"unknown"), None);
+    }
+}
