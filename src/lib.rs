@@ -7,8 +7,8 @@
 //! ```
 //! Nothing on the left waits for anything on the right. A worker writes the record of an
 //! exchange into its [`capture::ring`] before the last byte is handed to the client; the
-//! `recorder` moves what the rings hold into the [`spool`]; each destination has a
-//! packer (`pack`) that reads the spool from its own cursor and a shipper (`deliver`)
+//! [`recorder`] moves what the rings hold into the [`spool`]; each destination has a
+//! packer ([`pack`]) that reads the spool from its own cursor and a shipper ([`deliver`])
 //! that sends what the packer has committed. The newest manifest is cursor and chain head
 //! at once.
 //!
@@ -34,10 +34,15 @@
 
 pub mod capture;
 pub mod clock;
+pub mod deliver;
+pub mod enrich;
 pub mod error_chain;
+pub mod evidence;
 pub mod format;
 pub mod metrics;
+pub mod pack;
 pub mod record;
+pub mod recorder;
 pub mod routes;
 pub mod secret;
 pub mod spool;

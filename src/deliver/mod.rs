@@ -1,0 +1,24 @@
+//! Delivery: from outbox to store.
+//!
+//! A shipper a destination sends what lies in the outbox, oldest first, objects
+//! before their manifest, create-only. Names carry their content, so "already
+//! there" is success and a retry never does harm. No failure is final before
+//! retention is over; a pure state machine says what is next.
+
+mod destination;
+mod dir;
+mod options;
+mod s3;
+mod shipper;
+pub mod state;
+mod status;
+
+pub use crate::format::Timestamps;
+pub use destination::{
+    Advice, Body, BoxFuture, Cause, Created, Destination, Object, ObjectKind, ProbeReport, PutError, probe,
+};
+pub use dir::DirStore;
+pub use options::{DestinationOptions, Store};
+pub use s3::{KeyId, S3Keys, S3Options, S3Store};
+pub use shipper::{Shipper, ShipperControl};
+pub use status::{DestinationStatus, StatusCell};

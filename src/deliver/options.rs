@@ -1,0 +1,65 @@
+//! What an operator can set about one destination.
+
+use super::s3::S3Options;
+use crate::format::Timestamps;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One destination (`[[destination]]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationOptions {
+    /// The destination's name in status, metrics and manifests.
+    pub name: String,
+    /// Where objects go.
+    pub store: Store,
+    /// Put before each object's key; empty, or ends with `/`.
+    pub prefix: String,
+    /// Log sources that are delivered here; empty: all.
+    pub sources: Vec<String>,
+    /// How times are written.
+    pub timestamps: Timestamps,
+    /// A batch closes at this age.
+    pub interval: Duration,
+    /// A batch closes at this many bytes before compression.
+    pub object_bytes: u64,
+    /// A manifest is written at least this often while nothing happens.
+    pub heartbeat: Duration,
+    /// Undelivered objects are given up after this.
+    pub retention: Duration,
+    /// Stated in manifests: whole days older than this may be absent.
+    pub retention_days: Option<u32>,
+    /// At most so many objects are under way at once, each with a buffer of its own.
+    pub concurrency: usize,
+}
+
+/// The kind of store and its own settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// A directory.
+    Dir {
+        /// Its path; made if it is missing.
+        path: PathBuf,
+    },
+    /// An S3 bucket.
+    S3(Box<S3Options>),
+}
+
+impl DestinationOptions {
+    /// A destination with the defaults of everything but its name and place.
+    #[must_use]
+    pub fn new(name: &str, store: Store) -> Self {
+        Self {
+            name: name.to_owned(),
+            store,
+            prefix: String::new(),
+            sources: Vec::new(),
+            timestamps: Timestamps::default(),
+            interval: Duration::from_secs(180),
+            object_bytes: 64 * 1024 * 1024,
+            heartbeat: Duration::from_secs(60),
+            retention: Duration::from_secs(72 * 3600),
+            retention_days: None,
+            concurrency: 4,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! An S3 bucket as destination: Amazon's, or of any store with its API.
+//!
+//! Objects are created by PutObject with `If-None-Match: *`, large ones by a
+//! multipart upload that is completed with the same condition. Nothing but the
+//! permission to put objects is needed. The library's own retries are off: the
+//! destination's state machine retries.
+
+mod answer;
+mod client;
+mod content;
+mod multipart;
+mod options;
+mod refusal;
+mod store;
+
+pub use options::{KeyId, S3Keys, S3Options};
+pub use store::S3Store;

@@ -1,0 +1,146 @@
+//! The bucket as a [`Destination`]: objects in one put.
+
+use super::answer::Answer;
+use super::client::connect;
+use super::content;
+use super::multipart;
+use super::options::S3Options;
+use super::refusal;
+use crate::clock::Clock;
+use crate::deliver::destination::{BoxFuture, Cause, Created, Destination, Object, ObjectKind, PutError};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::StorageClass;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// A bucket that objects are created in.
+pub struct S3Store {
+    options: S3Options,
+    clock: Clock,
+    /// Made at the first attempt, and anew after a refusal that other credentials would mend.
+    client: Mutex<Option<Client>>,
+}
+
+impl S3Store {
+    /// A store in this bucket. Nothing is read or asked before the first attempt.
+    /// `clock` is that of the signatures.
+    #[must_use]
+    pub fn new(options: &S3Options, clock: Clock) -> Self {
+        Self { options: options.clone(), clock, client: Mutex::default() }
+    }
+
+    async fn client(&self) -> Result<Client, PutError> {
+        if let Some(client) = &*self.lock() {
+            return Ok(client.clone());
+        }
+        let client =
+            deadline(self.options.put_timeout, Box::pin(connect(&self.options, &self.clock))).await??;
+        Ok(self.lock().get_or_insert(client).clone())
+    }
+
+    async fn put(&self, client: &Client, object: &Object<'_>) -> Result<Created, PutError> {
+        let whole = content::check(object, self.part_bytes(object.length)).await?;
+        if object.length > self.options.multipart_bytes {
+            let target = multipart::Target {
+                client,
+                bucket: &self.options.bucket,
+                object,
+                storage_class: self.storage_class(object.kind),
+                deadline: self.options.put_timeout,
+            };
+            return target.upload(&whole.parts, self.part_bytes(object.length)).await;
+        }
+        let answer = Answer::default();
+        let body = content::stream(object.body, 0, object.length).await?;
+        let put = client
+            .put_object()
+            .bucket(&self.options.bucket)
+            .key(object.key)
+            .if_none_match("*")
+            .content_length(object.length.try_into().unwrap_or(i64::MAX))
+            .content_type(content_type(object.kind))
+            .set_storage_class(self.storage_class(object.kind))
+            .checksum_sha256(STANDARD.encode(object.sha256))
+            .body(body)
+            .customize()
+            .interceptor(answer.clone());
+        match deadline(self.options.put_timeout, put.send()).await? {
+            Ok(output) => refusal::accept(output.e_tag(), &answer.body()),
+            Err(error) => refusal::judge(error),
+        }
+    }
+
+    /// Parts are small enough for their deadline, and few enough for the protocol.
+    fn part_bytes(&self, length: u64) -> u64 {
+        multipart::part_bytes(length).min(self.options.multipart_bytes).max(multipart::LEAST_PART)
+    }
+
+    /// Manifests and probes stay where they can be read at once.
+    fn storage_class(&self, kind: ObjectKind) -> Option<StorageClass> {
+        let class = self.options.storage_class.as_deref().filter(|_| kind == ObjectKind::Records);
+        class.map(StorageClass::from)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Destination for S3Store {
+    fn create<'a>(&'a self, object: Object<'a>) -> BoxFuture<'a, Result<Created, PutError>> {
+        Box::pin(async move {
+            let client = self.client().await?;
+            let result = Box::pin(self.put(&client, &object)).await;
+            if result.as_ref().is_err_and(|error| mended_by_a_new_client(error.cause)) {
+                *self.lock() = None;
+            }
+            result
+        })
+    }
+
+    fn place(&self) -> String {
+        let bucket = &self.options.bucket;
+        match &self.options.endpoint {
+            Some(endpoint) => format!("s3://{bucket} at {endpoint}"),
+            None => format!("s3://{bucket}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Store").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Whether keys, profiles and trusted authorities are worth to be read again.
+fn mended_by_a_new_client(cause: Cause) -> bool {
+    use Cause as C;
+    matches!(
+        cause,
+        C::Credentials
+            | C::Permission
+            | C::NotFound
+            | C::WrongRegion
+            | C::ExpiredToken
+            | C::ClockSkew
+            | C::Tls
+    )
+}
+
+pub(super) fn content_type(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Records => "application/gzip",
+        ObjectKind::Manifest | ObjectKind::Probe | ObjectKind::PublicKey => "text/plain; charset=utf-8",
+    }
+}
+
+/// Waits for at most this long. What is dropped closes its connection.
+pub(super) async fn deadline<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, PutError> {
+    tokio::time::timeout(limit, work).await.map_err(|_| {
+        let words = format!("no answer within {}", refusal::show(limit));
+        PutError::new(Cause::Network, words)
+    })
+}

@@ -1,0 +1,414 @@
+//! The shipper of one destination: a task around the state machine.
+
+use super::destination::{
+    Advice, Body, Created, Destination, Object, ObjectKind, PutError, probe, publish_key,
+};
+use super::state::{Effect, Event, State, is_expired};
+use super::status::StatusCell;
+use crate::clock::Clock;
+use crate::evidence::merkle;
+use crate::pack::{Batch, Expired, ExpiryCause, Outbox};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// At most so many objects of one batch are under way at once, unless it is set otherwise.
+const CONCURRENT: usize = 4;
+/// So often time is let pass for the state machine.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Halts and resumes a shipper.
+#[derive(Clone, Debug)]
+pub struct ShipperControl {
+    paused: Arc<watch::Sender<bool>>,
+}
+
+impl ShipperControl {
+    /// Begins nothing more until resumed.
+    pub fn pause(&self) {
+        self.paused.send_replace(true);
+    }
+
+    /// Goes on.
+    pub fn resume(&self) {
+        self.paused.send_replace(false);
+    }
+}
+
+/// What a store is asked before the first batch goes to it.
+enum Step {
+    /// Whether it takes objects, and keeps what is there.
+    Probe,
+    /// To hold the public key that manifests are checked with.
+    Key(String),
+}
+
+/// Ships what lies in an outbox.
+pub struct Shipper {
+    store: Arc<dyn Destination>,
+    prefix: String,
+    public_keys: Vec<String>,
+    boot: Uuid,
+    retention: Duration,
+    concurrency: usize,
+    clock: Clock,
+    status: Arc<StatusCell>,
+    state: State,
+    random: fastrand::Rng,
+    control: ShipperControl,
+    paused: watch::Receiver<bool>,
+    /// What of the batch under way has arrived: its number and objects.
+    arrived: (u64, HashSet<usize>),
+}
+
+impl Shipper {
+    /// A shipper to `store` under the destination's name.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        store: Arc<dyn Destination>,
+        prefix: &str,
+        boot: Uuid,
+        retention: Duration,
+        clock: Clock,
+    ) -> Self {
+        let status = Arc::new(StatusCell::default());
+        status.change(|status| {
+            name.clone_into(&mut status.name);
+            status.place = store.place();
+        });
+        let (sender, paused) = watch::channel(false);
+        Self {
+            store,
+            prefix: prefix.to_owned(),
+            public_keys: Vec::new(),
+            boot,
+            retention,
+            concurrency: CONCURRENT,
+            clock,
+            status,
+            state: State::default(),
+            random: fastrand::Rng::new(),
+            control: ShipperControl { paused: Arc::new(sender) },
+            paused,
+            arrived: (0, HashSet::new()),
+        }
+    }
+
+    /// Sends at most so many objects at once; at least one.
+    #[must_use]
+    pub fn with_concurrency(mut self, objects: usize) -> Self {
+        self.concurrency = objects.max(1);
+        self
+    }
+
+    /// Publishes these keys (each as `name+id+base64`) before anything else.
+    #[must_use]
+    pub fn with_public_keys(mut self, keys: Vec<String>) -> Self {
+        self.public_keys = keys;
+        self
+    }
+
+    /// Where the status can be read.
+    #[must_use]
+    pub fn status(&self) -> Arc<StatusCell> {
+        Arc::clone(&self.status)
+    }
+
+    /// The means to halt it.
+    #[must_use]
+    pub fn control(&self) -> ShipperControl {
+        self.control.clone()
+    }
+
+    /// Ships until the outbox is closed and empty. May be dropped at any moment:
+    /// what has not arrived is sent again after the next start.
+    pub async fn run(mut self, outbox: Arc<Outbox>) {
+        // Each step by itself, so that what has arrived is not asked of the store again.
+        let keys = std::mem::take(&mut self.public_keys);
+        let mut steps: VecDeque<Step> =
+            [Step::Probe].into_iter().chain(keys.into_iter().map(Step::Key)).collect();
+        loop {
+            self.refresh(&outbox);
+            self.while_paused(&outbox).await;
+            if let Some(step) = steps.front() {
+                match self.introduce(&outbox, step).await {
+                    Ok(()) => {
+                        steps.pop_front();
+                        self.event(Event::Arrived);
+                    }
+                    Err(error) => {
+                        count::<()>(&self.status, &Err(error.clone()));
+                        self.refused(&outbox, error).await;
+                        // While the store does not answer, retention still goes on.
+                        for batch in outbox.waiting() {
+                            self.expire(&outbox, &batch);
+                        }
+                    }
+                }
+                continue;
+            }
+            let Some(batch) = outbox.next_waiting().await else { break };
+            self.refresh(&outbox);
+            self.while_paused(&outbox).await;
+            if self.expire(&outbox, &batch) {
+                continue;
+            }
+            if let Err(error) = self.ship(&outbox, &batch).await {
+                self.refused(&outbox, error).await;
+            }
+        }
+        self.refresh(&outbox);
+    }
+
+    /// One of the steps before the first batch.
+    async fn introduce(&mut self, outbox: &Outbox, step: &Step) -> Result<(), PutError> {
+        let (store, prefix, boot) = (Arc::clone(&self.store), self.prefix.clone(), self.boot);
+        match step {
+            Step::Probe => {
+                let probing = self.watched(outbox, async move { probe(&*store, &prefix, boot).await });
+                let honours = probing.await?.honours_conditions;
+                self.status.change(|status| status.honours_conditions = Some(honours));
+            }
+            Step::Key(key) => {
+                let publishing =
+                    self.watched(outbox, async move { publish_key(&*store, &prefix, key).await });
+                publishing.await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a batch: its objects, then its manifest.
+    async fn ship(&mut self, outbox: &Outbox, batch: &Arc<Batch>) -> Result<(), PutError> {
+        let number = batch.manifest.number;
+        if self.arrived.0 != number {
+            self.arrived = (number, HashSet::new());
+        }
+        let gone = |index: &usize| batch.expired.iter().any(|expired| expired.index == *index);
+        let whole = |index: &usize| !gone(index) && !self.arrived.1.contains(index);
+        let indexes: Vec<usize> = (0..batch.manifest.objects.len()).filter(whole).collect();
+        let concurrency = self.concurrency;
+        let (store, cell) = (Arc::clone(&self.store), Arc::clone(&self.status));
+        let (moving, counted) = (Arc::clone(batch), Arc::clone(&cell));
+        let sending = async move {
+            let (store, batch, cell) = (&store, &moving, &counted);
+            let put = |index: usize| async move { (index, put_object(&**store, batch, index, cell).await) };
+            stream::iter(indexes).map(put).buffer_unordered(concurrency).collect::<Vec<_>>().await
+        };
+        let mut failure = None;
+        let mut damaged = Vec::new();
+        for (index, result) in self.watched(outbox, sending).await {
+            match result {
+                Ok(_) => {
+                    self.arrived.1.insert(index);
+                }
+                Err(error) if error.advice == Advice::GiveUp => {
+                    damaged.push(Expired { index, cause: ExpiryCause::Corruption });
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if !damaged.is_empty() {
+            self.give_up(outbox, batch, &damaged);
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let (store, moving) = (Arc::clone(&self.store), Arc::clone(batch));
+        let sending = async move {
+            let object = Object {
+                key: &moving.key,
+                body: Body::Bytes(&moving.note),
+                length: moving.note.len() as u64,
+                sha256: merkle::sha256(&moving.note),
+                kind: ObjectKind::Manifest,
+            };
+            store.create(object).await
+        };
+        let result = self.watched(outbox, sending).await;
+        count(&cell, &result);
+        result?;
+        cell.change(|status| status.delivered_manifests += 1);
+        outbox.delivered(number).map_err(|error| {
+            // It has arrived; only the note of it is missing. It will be sent again, and be there.
+            PutError::new(super::Cause::ServerError, error_text(&error))
+        })?;
+        self.event(Event::Arrived);
+        let now = self.clock.unix_microseconds();
+        cell.change(|status| status.last_success = Some(now));
+        Ok(())
+    }
+
+    /// Gives up the objects of a batch that has waited too long; its manifest stays.
+    fn expire(&mut self, outbox: &Outbox, batch: &Batch) -> bool {
+        let packed = packed_at(batch);
+        let left = batch.manifest.objects.len() > batch.expired.len();
+        if !left || !is_expired(packed, self.clock.unix_microseconds(), self.retention) {
+            return false;
+        }
+        let all: Vec<Expired> = (0..batch.manifest.objects.len())
+            .map(|index| Expired { index, cause: ExpiryCause::Retention })
+            .collect();
+        self.give_up(outbox, batch, &all)
+    }
+
+    fn give_up(&mut self, outbox: &Outbox, batch: &Batch, expired: &[Expired]) -> bool {
+        match outbox.expire(batch.manifest.number, expired) {
+            Ok(()) => {
+                self.status.change(|status| status.expired_objects += expired.len() as u64);
+                true
+            }
+            // Nothing was given up then; the next round tries again.
+            Err(error) => {
+                tracing::warn!(error = error_text(&error), "objects could not be given up");
+                false
+            }
+        }
+    }
+
+    /// Runs an attempt while the state machine's time goes on.
+    async fn watched<T>(&mut self, outbox: &Outbox, attempt: impl Future<Output = T>) -> T {
+        self.event(Event::Begun);
+        let mut attempt = std::pin::pin!(attempt);
+        loop {
+            match tokio::time::timeout(TICK, &mut attempt).await {
+                Ok(result) => return result,
+                Err(_) => {
+                    self.event(Event::Tick);
+                    self.refresh(outbox);
+                }
+            }
+        }
+    }
+
+    async fn refused(&mut self, outbox: &Outbox, error: PutError) {
+        let pause = self.event(Event::Refused(error));
+        self.refresh(outbox);
+        tokio::time::sleep(pause).await;
+        self.event(Event::Tick);
+    }
+
+    async fn while_paused(&mut self, outbox: &Outbox) {
+        if !*self.paused.borrow_and_update() {
+            return;
+        }
+        self.event(Event::Pause);
+        self.refresh(outbox);
+        // The sender lives as long as this shipper does.
+        let _ = self.paused.wait_for(|paused| !paused).await;
+        self.event(Event::Resume);
+        self.refresh(outbox);
+    }
+
+    /// Takes a step and returns the pause that it asks for.
+    fn event(&mut self, event: Event) -> Duration {
+        let state = std::mem::take(&mut self.state);
+        let (state, effects) = state.step(event, self.clock.monotonic(), self.random.f64());
+        self.state = state;
+        let mut pause = Duration::ZERO;
+        let name = &self.status.snapshot().name;
+        for effect in effects {
+            match effect {
+                Effect::RetryAfter(time) => pause = time,
+                Effect::NoticeRecovered => tracing::info!(destination = name, "delivering again"),
+                Effect::NoticeFailing => {
+                    let trouble = self.state.trouble.as_ref();
+                    let cause = trouble.map_or("", |trouble| trouble.cause.as_str());
+                    let words = trouble.map_or("", |trouble| trouble.words.as_str());
+                    let mend = trouble.map_or("", |trouble| trouble.cause.mend());
+                    tracing::warn!(destination = name, cause, words, mend, "delivery is failing");
+                }
+            }
+        }
+        pause
+    }
+
+    /// Brings the status up to date.
+    fn refresh(&self, outbox: &Outbox) {
+        let waiting = outbox.waiting();
+        let now = self.clock.unix_microseconds();
+        let failing_for = self.state.trouble.as_ref().map(|t| self.clock.monotonic().saturating_sub(t.since));
+        let oldest = waiting.first().map(|batch| packed_at(batch));
+        let retention = u64::try_from(self.retention.as_micros()).unwrap_or(u64::MAX);
+        let trouble = self.state.trouble.as_ref();
+        self.status.change(|status| {
+            status.state = self.state.phase();
+            status.cause = trouble.map(|trouble| trouble.cause);
+            status.words = trouble.map(|trouble| trouble.words.clone());
+            status.mend = trouble.map(|trouble| trouble.cause.mend());
+            status.since = failing_for.map(|time| now.saturating_sub(time.as_micros() as u64));
+            status.undelivered_batches = waiting.len() as u64;
+            status.undelivered_records = waiting.iter().map(|batch| batch.manifest.records()).sum();
+            let bytes =
+                |batch: &Arc<Batch>| batch.manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
+            status.undelivered_bytes = waiting.iter().map(bytes).sum();
+            status.lag_seconds = oldest.map_or(0.0, |time| now.saturating_sub(time) as f64 / 1e6);
+            status.first_loss = oldest.map(|time| time.saturating_add(retention));
+        });
+    }
+}
+
+impl std::fmt::Debug for Shipper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shipper").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+async fn put_object(
+    store: &dyn Destination,
+    batch: &Batch,
+    index: usize,
+    status: &StatusCell,
+) -> Result<Created, PutError> {
+    let entry = &batch.manifest.objects[index];
+    let path = batch.object_path(index);
+    let Some(sha256) = merkle::unhex(&entry.sha256) else {
+        let words = "the manifest's hash of the object is none".to_owned();
+        return Err(PutError { cause: super::Cause::ServerError, words, advice: Advice::GiveUp });
+    };
+    let body = Body::File(&path);
+    let object = Object { key: &entry.key, body, length: entry.bytes, sha256, kind: ObjectKind::Records };
+    let result = store.create(object).await;
+    count(status, &result);
+    if result.is_ok() {
+        status.change(|status| {
+            status.delivered_objects += 1;
+            status.delivered_records += entry.records;
+            status.delivered_bytes += entry.bytes;
+        });
+    }
+    result
+}
+
+fn count<T>(status: &StatusCell, result: &Result<T, PutError>) {
+    status.change(|status| {
+        status.attempts += 1;
+        if let Err(error) = result {
+            status.failures += 1;
+            *status.failures_by_cause.entry(error.cause.as_str()).or_default() += 1;
+        }
+    });
+}
+
+/// When the batch was packed, in Unix microseconds; "just now" for a text that
+/// is no time, so that nothing is given up by mistake.
+fn packed_at(batch: &Batch) -> u64 {
+    let time: Result<jiff::Timestamp, _> = batch.manifest.time.parse();
+    time.ok().and_then(|time| u64::try_from(time.as_microsecond()).ok()).unwrap_or(u64::MAX)
+}
+
+fn error_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

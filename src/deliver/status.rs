@@ -1,0 +1,72 @@
+//! What is shown of a destination.
+
+use super::destination::Cause;
+use super::state::Phase;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A snapshot of one destination, for status and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DestinationStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is; no secrets.
+    pub place: String,
+    /// `verifying`, `delivering`, `failing`, `paused`.
+    pub state: Phase,
+    /// Why the newest attempt failed, while attempts fail.
+    pub cause: Option<Cause>,
+    /// The store's own words to it.
+    pub words: Option<String>,
+    /// Unix microseconds since when attempts fail.
+    pub since: Option<u64>,
+    /// What to do about it.
+    pub mend: Option<&'static str>,
+    /// Whether the store honours create-only writes; `None` before the probe.
+    pub honours_conditions: Option<bool>,
+    /// Unix microseconds of the newest arrival.
+    pub last_success: Option<u64>,
+    /// Unix microseconds at which the oldest waiting batch would be given up.
+    pub first_loss: Option<u64>,
+    /// Batches in the outbox that have not arrived.
+    pub undelivered_batches: u64,
+    /// Records in them.
+    pub undelivered_records: u64,
+    /// Bytes of their objects.
+    pub undelivered_bytes: u64,
+    /// Age in seconds of the oldest batch that has not arrived; 0 when none waits.
+    pub lag_seconds: f64,
+    /// Attempts to create an object.
+    pub attempts: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Those by their cause.
+    pub failures_by_cause: BTreeMap<&'static str, u64>,
+    /// Objects that arrived, manifests not counted.
+    pub delivered_objects: u64,
+    /// Manifests that arrived.
+    pub delivered_manifests: u64,
+    /// Records in the objects that arrived.
+    pub delivered_records: u64,
+    /// Bytes of the objects that arrived.
+    pub delivered_bytes: u64,
+    /// Objects that were given up.
+    pub expired_objects: u64,
+}
+
+/// A status that one task writes and many read.
+#[derive(Debug, Default)]
+pub struct StatusCell(Mutex<DestinationStatus>);
+
+impl StatusCell {
+    /// The status as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> DestinationStatus {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut DestinationStatus)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

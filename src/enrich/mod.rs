@@ -1,0 +1,3 @@
+//! What is added to records behind the spool, from what the operator knows.
+
+pub mod directory;

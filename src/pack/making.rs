@@ -1,0 +1,163 @@
+//! One batch in the making: frames in, files and accounts out.
+
+use super::PackOptions;
+use super::lanes::{Fate, Lanes};
+use super::manifest;
+use super::object::OpenObject;
+use super::outbox::{io_error, object_name};
+use super::packer::{PackError, PackReport};
+use super::partition::{Naming, Partition, Partitioner};
+use super::source::LogFrame;
+use crate::format::{Context, Encoder, Enrich, Enrichment, Entry};
+use crate::record::{Field, Gap, GapCause, Mark, RecordView};
+use crate::spool::frame::Kind;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// A batch in the making.
+pub(super) struct Making<'a> {
+    options: &'a PackOptions,
+    draft: &'a Path,
+    now: u64,
+    pub(super) lanes: Lanes,
+    pub(super) report: PackReport,
+    partitioner: Partitioner,
+    places: HashMap<Partition, usize>,
+    objects: Vec<OpenObject>,
+    line: Vec<u8>,
+    enrichment: Enrichment,
+    /// The text of the boot whose frames are being read.
+    boot: (uuid::Uuid, String),
+}
+
+impl<'a> Making<'a> {
+    pub(super) fn new(
+        options: &'a PackOptions,
+        draft: &'a Path,
+        lanes: Lanes,
+        report: PackReport,
+        now: u64,
+    ) -> Self {
+        Self {
+            options,
+            draft,
+            now,
+            lanes,
+            report,
+            partitioner: Partitioner::default(),
+            places: HashMap::new(),
+            objects: Vec::new(),
+            line: Vec::new(),
+            enrichment: Enrichment::default(),
+            boot: (uuid::Uuid::nil(), uuid::Uuid::nil().to_string()),
+        }
+    }
+
+    pub(super) fn frame(
+        &mut self,
+        frame: &LogFrame<'_>,
+        encoder: &mut dyn Encoder,
+        enrich: Option<&mut (dyn Enrich + 'static)>,
+    ) -> Result<(), PackError> {
+        let (boot, header) = (frame.boot, &frame.header);
+        self.lanes.read(boot, Some(frame.instance), frame.after);
+        match header.kind {
+            Kind::Record => {
+                self.lanes.begin(boot);
+                if self.lanes.is_new(boot, header.lane, header.sequence) {
+                    self.record(frame, encoder, enrich)?;
+                }
+            }
+            Kind::Intent => {
+                self.lanes.begin(boot);
+                self.lanes.intent(boot, header.lane, header.sequence);
+            }
+            Kind::Gap => {
+                self.lanes.begin(boot);
+                // A gap that can't be read is found by the next mark, with all it names.
+                match Gap::from_bytes(frame.payload) {
+                    Ok(gap) => {
+                        let count = self.lanes.gap(boot, &gap);
+                        self.report.gaps.push((gap.cause, count));
+                    }
+                    Err(_) => self.lanes.lost(boot, GapCause::Corruption),
+                }
+            }
+            Kind::Mark => {
+                if let Ok(mark) = Mark::from_bytes(frame.payload) {
+                    self.report.gaps.extend(self.lanes.mark(boot, &mark, self.now));
+                }
+            }
+            Kind::Pad => {}
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        frame: &LogFrame<'_>,
+        encoder: &mut dyn Encoder,
+        enrich: Option<&mut (dyn Enrich + 'static)>,
+    ) -> Result<(), PackError> {
+        let (boot, lane, sequence) = (frame.boot, frame.header.lane, frame.header.sequence);
+        let Ok(record) = RecordView::parse(frame.payload) else {
+            let sequences = [sequence].into_iter().collect();
+            let cause = GapCause::Corruption;
+            let count = self.lanes.gap(boot, &Gap { lane, sequences, cause, exact: true, noticed: self.now });
+            self.report.gaps.push((cause, count));
+            return Ok(());
+        };
+        let source = record.bytes(Field::Source).unwrap_or_default();
+        let sources = &self.options.sources;
+        if !sources.is_empty() && !sources.iter().any(|name| name.as_bytes() == source) {
+            self.lanes.record(boot, lane, sequence, Fate::Filtered);
+            self.report.filtered += 1;
+            return Ok(());
+        }
+        if self.boot.0 != boot {
+            self.boot = (boot, boot.to_string());
+        }
+        let enrichment = enrich.map(|enrich| {
+            self.enrichment = Enrichment::default();
+            enrich.enrich(&record, &mut self.enrichment);
+            &self.enrichment
+        });
+        let context = Context { instance: frame.instance, boot: &self.boot.1, lane, sequence };
+        self.line.clear();
+        encoder.encode(&Entry { record: &record, context, enrichment }, &mut self.line);
+
+        let next = self.objects.len();
+        let partition = self.partitioner.partition(&record);
+        let place = *self.places.entry(partition).or_insert(next);
+        let path = self.path(place);
+        if place == next {
+            self.objects.push(OpenObject::new(&path, self.options.level));
+        }
+        self.objects[place].push(&self.line, record.start(), boot, lane).map_err(io_error("write", &path))?;
+        self.report.bytes_in += self.line.len() as u64;
+        self.lanes.record(boot, lane, sequence, Fate::Delivered);
+        Ok(())
+    }
+
+    fn path(&self, place: usize) -> PathBuf {
+        self.draft.join(object_name(place))
+    }
+
+    /// Completes the files and gives each its key.
+    pub(super) fn finish(
+        mut self,
+        naming: &Naming<'_>,
+    ) -> Result<(Lanes, PackReport, Vec<manifest::ObjectEntry>), PackError> {
+        let mut partitions: Vec<_> = std::mem::take(&mut self.places).into_iter().collect();
+        partitions.sort_by_key(|(_, place)| *place);
+        let mut entries = Vec::with_capacity(partitions.len());
+        for ((partition, place), object) in partitions.into_iter().zip(std::mem::take(&mut self.objects)) {
+            let finished = object.finish().map_err(io_error("write", &self.path(place)))?;
+            let mut entry = finished.entry;
+            entry.key = naming.object(&partition, &finished.hash);
+            entries.push(entry);
+        }
+        self.report.gaps.retain(|(_, count)| *count > 0);
+        Ok((self.lanes, self.report, entries))
+    }
+}

@@ -1,0 +1,27 @@
+//! Pack: from the log to batches that are ready to be delivered.
+//!
+//! One packer a destination, on a thread of its own. It reads the log from its
+//! cursor, sorts records into partitions, encodes and compresses them, and
+//! commits objects and manifest as one batch by a single rename. The newest
+//! manifest is cursor and chain head at once, so nothing else is stored and
+//! nothing can disagree with it.
+
+mod lanes;
+mod making;
+pub mod manifest;
+mod object;
+mod options;
+mod outbox;
+mod packer;
+pub mod partition;
+pub mod plan;
+mod signing;
+mod source;
+mod spool_source;
+
+pub use manifest::Manifest;
+pub use options::PackOptions;
+pub use outbox::{Batch, Expired, ExpiryCause, Outbox, OutboxError, OutboxLock};
+pub use packer::{PackError, PackEvent, PackReport, Packer, PackerControl};
+pub use source::{LogFrame, LogItem, LogSource, Pending, Position, SourceError};
+pub use spool_source::{OnCommit, SpoolSource};

@@ -1,0 +1,156 @@
+//! One lane as the recorder sees it: how far its ring is drained, and which of its
+//! sequences are accounted for.
+
+use super::{ENTRY_VERSION, LaneStatus};
+use crate::capture::ring::RingReader;
+use crate::record::{Gap, GapCause, LaneMark, SequenceSet};
+use crate::spool::frame::{self, Header, Kind};
+use crate::spool::{AppendError, SegmentWriter};
+
+/// Bytes appended at once at most, so that one full ring does not hold up the others.
+const RUN_BYTES: usize = 1024 * 1024;
+
+/// The drained end of one lane.
+#[derive(Debug)]
+pub(super) struct LaneTail {
+    number: u16,
+    ring: RingReader,
+    position: u64,
+    /// `taken` as last seen, before the ring was drained.
+    taken: u64,
+    open: u64,
+    accounted: SequenceSet,
+    declared: u64,
+    lost_seen: u64,
+}
+
+/// What one look at a lane moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drained {
+    /// Bytes of frames.
+    pub bytes: u64,
+    /// Sequences declared lost.
+    pub declared: u64,
+}
+
+impl LaneTail {
+    pub(super) fn new(number: u16, ring: RingReader) -> Self {
+        Self {
+            number,
+            position: ring.counters().tail,
+            ring,
+            taken: 0,
+            open: 0,
+            accounted: SequenceSet::new(),
+            declared: 0,
+            lost_seen: 0,
+        }
+    }
+
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Moves everything that is in the ring now into the log, and declares what was lost.
+    pub(super) fn drain(
+        &mut self,
+        writer: &mut SegmentWriter,
+        cause: GapCause,
+        noticed: u64,
+    ) -> Result<Drained, AppendError> {
+        // The order is the ring's protocol: taken, open exchanges, then head. What is below
+        // `taken`, not open and not in the ring up to `head` is lost.
+        let before = self.ring.counters();
+        let mut open = SequenceSet::new();
+        self.ring.open_sequences(|sequence| {
+            open.insert(sequence);
+        });
+        let head = self.ring.counters().head;
+        let mut drained = Drained::default();
+        loop {
+            let (at, run) = self.ring.run(self.position, head);
+            if run.is_empty() {
+                // Behind a pad, perhaps.
+                self.position = at;
+                self.ring.advance(at);
+                break;
+            }
+            let bytes = whole_frames(run, RUN_BYTES);
+            writer.append(&run[..bytes])?;
+            let mut rest = &run[..bytes];
+            while let Some((header, size)) = Header::peek(rest) {
+                self.accounted.insert(header.sequence);
+                rest = &rest[size..];
+            }
+            drained.bytes += bytes as u64;
+            self.position = at + bytes as u64;
+            self.ring.advance(self.position);
+        }
+        self.taken = before.taken.max(self.accounted.last().map_or(0, |last| last + 1));
+        self.open = open.difference(&self.accounted).count();
+        if before.lost != self.lost_seen {
+            drained.declared = self.declare(before.taken, &open, writer, cause, noticed)?;
+            self.lost_seen = before.lost;
+        }
+        Ok(drained)
+    }
+
+    fn declare(
+        &mut self,
+        taken: u64,
+        open: &SequenceSet,
+        writer: &mut SegmentWriter,
+        cause: GapCause,
+        noticed: u64,
+    ) -> Result<u64, AppendError> {
+        let sequences = self.accounted.missing_below(taken).difference(open);
+        if sequences.is_empty() {
+            return Ok(0);
+        }
+        let gap = Gap { lane: self.number, sequences, cause, exact: true, noticed };
+        let mut bytes = Vec::new();
+        frame::append(&mut bytes, Kind::Gap, ENTRY_VERSION, self.number, 0, &gap.to_bytes());
+        writer.append(&bytes)?;
+        self.accounted.union(&gap.sequences);
+        let count = gap.sequences.count();
+        self.declared += count;
+        Ok(count)
+    }
+
+    pub(super) fn mark(&self) -> LaneMark {
+        LaneMark {
+            lane: self.number,
+            taken: self.taken,
+            position: self.position,
+            accounted: self.accounted.clone(),
+        }
+    }
+
+    pub(super) fn status(&self) -> LaneStatus {
+        let accounted = self.accounted.count();
+        // Of one moment: everything taken that is neither accounted nor open is in the ring.
+        LaneStatus {
+            lane: self.number,
+            taken: self.taken,
+            open: self.open,
+            recorded: accounted - self.declared,
+            declared: self.declared,
+            in_ring: self.taken.saturating_sub(accounted + self.open),
+        }
+    }
+}
+
+/// Length of the whole frames at the head of `run`, at most `limit` unless the first alone is longer.
+fn whole_frames(run: &[u8], limit: usize) -> usize {
+    if run.len() <= limit {
+        return run.len();
+    }
+    let mut end = 0;
+    while let Some((_, size)) = Header::peek(&run[end..]) {
+        if end > 0 && end + size > limit {
+            break;
+        }
+        end += size;
+    }
+    end
+}
