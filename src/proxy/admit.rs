@@ -1,0 +1,127 @@
+//! Refuses what must not go on: too many requests in flight, a form that is not forwarded,
+//! a body that is too large by its own account.
+
+use super::body::ResponseBody;
+use super::error::ForwardError;
+use super::forward::Target;
+use super::options::OddPaths;
+use crate::capture::{Call, Lane};
+use crate::record::ErrorType;
+use futures_util::future::{Either, Ready, ready};
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::service::Service;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What one source lets pass.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Requests in flight a worker.
+    pub max_in_flight: usize,
+    /// The fate of odd paths.
+    pub odd_paths: OddPaths,
+    /// True while nothing more can be put on record (`when_full = "refuse_new"`). It is
+    /// written when that changes, so reading it costs a request nothing.
+    pub refusing: Arc<AtomicBool>,
+}
+
+/// Passes on what may go on.
+#[derive(Clone, Debug)]
+pub(super) struct Admit<S> {
+    lane: Rc<Lane>,
+    sources: Rc<[(Policy, Rc<Target>)]>,
+    inner: S,
+}
+
+impl<S> Admit<S> {
+    /// Around this service; policies and targets by the source's position.
+    pub(super) fn new(lane: Rc<Lane>, sources: Rc<[(Policy, Rc<Target>)]>, inner: S) -> Self {
+        Self { lane, sources, inner }
+    }
+
+    fn judge(&self, call: &Call) -> Result<(), ForwardError> {
+        let refused = |status, error, reason| Err(ForwardError::refused(status, error, reason));
+        let Some((policy, target)) = call.index.and_then(|index| self.sources.get(index)) else {
+            return refused(
+                StatusCode::MISDIRECTED_REQUEST,
+                ErrorType::NoSource,
+                "no source takes this host",
+            );
+        };
+        if !call.account.has_slot() || self.lane.in_flight() > policy.max_in_flight {
+            return refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorType::Overload,
+                "too many requests in flight",
+            );
+        }
+        if policy.refusing.load(Ordering::Relaxed) {
+            return refused(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorType::NotRecordable,
+                "the request can not be put on record now",
+            );
+        }
+        if *call.request.method() == Method::CONNECT {
+            return refused(StatusCode::NOT_IMPLEMENTED, ErrorType::Unsupported, "CONNECT is not forwarded");
+        }
+        if !has_one_host(&call.request) {
+            return refused(
+                StatusCode::BAD_REQUEST,
+                ErrorType::Malformed,
+                "a request of HTTP/1.1 has one Host field",
+            );
+        }
+        let coding = call.request.headers().get(TRANSFER_ENCODING);
+        if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+            return refused(
+                StatusCode::NOT_IMPLEMENTED,
+                ErrorType::Unsupported,
+                "no transfer coding but chunked is understood",
+            );
+        }
+        if policy.odd_paths == OddPaths::Refuse && call.source.is_odd(call.request.uri().path()) {
+            return refused(StatusCode::BAD_REQUEST, ErrorType::OddPath, "paths of this form are refused");
+        }
+        let length = http_body::Body::size_hint(call.request.body()).exact();
+        if let (Some(limit), Some(length)) = (target.limits().body_bytes, length)
+            && length > limit
+        {
+            return refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                ErrorType::TooLarge,
+                "the request body is too large",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// RFC 9112 §3.2: a request without Host, or with two, is refused; whoever is behind us might
+/// read another one of them than we did.
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => true,
+        (None, _) => request.version() != Version::HTTP_11 || request.uri().authority().is_some(),
+        _ => false,
+    }
+}
+
+impl<S> Service<Call> for Admit<S>
+where
+    S: Service<Call, Response = Response<ResponseBody>, Error = ForwardError>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = ForwardError;
+    type Future = Either<Ready<Result<Self::Response, ForwardError>>, S::Future>;
+
+    fn call(&self, call: Call) -> Self::Future {
+        match self.judge(&call) {
+            Ok(()) => Either::Right(self.inner.call(call)),
+            Err(refusal) => Either::Left(ready(Err(refusal))),
+        }
+    }
+}

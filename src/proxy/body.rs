@@ -1,0 +1,215 @@
+//! Bodies on their way through: passed on frame by frame, never gathered.
+
+use super::error::ResponseBodyError;
+use super::options::Limits;
+use super::pool::Lease;
+use crate::capture::Account;
+use crate::record::ErrorType;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Sets the account's deadline to `phase` from now, or to the end of the whole request's
+/// time where that comes first.
+pub(super) fn arm(account: &Account, limits: &Limits, phase: Duration) {
+    let left = limits.request_timeout.map(|whole| whole.saturating_sub(account.start().elapsed()));
+    account.timer().set(left.map_or(phase, |left| left.min(phase)));
+}
+
+/// Whether the whole request's time is over.
+pub(super) fn is_past_deadline(account: &Account, limits: &Limits) -> bool {
+    limits.request_timeout.is_some_and(|whole| account.start().elapsed() >= whole)
+}
+
+/// The request's body on its way to the upstream: counted, limited in size and in time.
+#[derive(Debug)]
+pub struct RequestBody(Option<Streaming>);
+
+#[derive(Debug)]
+struct Streaming {
+    inner: Incoming,
+    account: Rc<Account>,
+    limits: Rc<Limits>,
+    waiting: bool,
+}
+
+/// The request's body failed; the cause is in the account.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the request's body could not be read: {}", .0.as_str())]
+pub struct RequestBodyError(ErrorType);
+
+impl RequestBody {
+    /// Takes over the body.
+    #[must_use]
+    pub fn new(inner: Incoming, account: &Rc<Account>, limits: &Rc<Limits>) -> Self {
+        if inner.is_end_stream() {
+            return Self(None);
+        }
+        Self(Some(Streaming {
+            inner,
+            account: Rc::clone(account),
+            limits: Rc::clone(limits),
+            waiting: false,
+        }))
+    }
+}
+
+impl Streaming {
+    fn failed(&mut self, error: ErrorType) -> RequestBodyError {
+        self.account.fail(error);
+        RequestBodyError(error)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let Some(body) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        match Pin::new(&mut body.inner).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                body.waiting = false;
+                body.account.wait_for_client(false);
+                if let Some(data) = frame.data_ref() {
+                    body.account.add_received(data.len());
+                    if body.limits.body_bytes.is_some_and(|limit| body.account.received() > limit) {
+                        return Poll::Ready(Some(Err(body.failed(ErrorType::TooLarge))));
+                    }
+                }
+                // The upstream's time to answer runs from the end of the request.
+                arm(&body.account, &body.limits, body.limits.response_timeout);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(body.failed(ErrorType::ClientAbort)))),
+            Poll::Ready(None) => {
+                body.account.wait_for_client(false);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                if !body.waiting {
+                    body.waiting = true;
+                    arm(&body.account, &body.limits, body.limits.body_timeout);
+                    body.account.wait_for_client(true);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|body| body.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.inner.size_hint())
+    }
+}
+
+/// A response's body: the upstream's, or a short text of our own.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// Passed on as it comes.
+    Upstream(UpstreamBody),
+    /// Our own.
+    Own(Bytes),
+}
+
+/// The upstream's response body. At its end the connection goes back to the pool.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    inner: Incoming,
+    lease: Option<Lease>,
+    account: Rc<Account>,
+    limits: Rc<Limits>,
+    waiting: bool,
+}
+
+impl UpstreamBody {
+    /// Takes over the body and the connection that it comes over.
+    #[must_use]
+    pub fn new(inner: Incoming, lease: Lease, account: Rc<Account>, limits: Rc<Limits>) -> Self {
+        account.timer().clear();
+        let mut body = Self { inner, lease: Some(lease), account, limits, waiting: false };
+        body.give_back_at_end();
+        body
+    }
+
+    fn give_back_at_end(&mut self) {
+        if self.inner.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.waiting = false;
+                self.give_back_at_end();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_back();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(ResponseBodyError::Upstream(error)))),
+            Poll::Pending => {
+                // The time runs from when we began to wait, not from the last frame: a slow
+                // client must not use up the upstream's.
+                if !self.waiting {
+                    self.waiting = true;
+                    arm(&self.account, &self.limits, self.limits.body_timeout);
+                }
+                match self.account.timer().poll(context) {
+                    Poll::Ready(()) if is_past_deadline(&self.account, &self.limits) => {
+                        Poll::Ready(Some(Err(ResponseBodyError::Deadline)))
+                    }
+                    Poll::Ready(()) => Poll::Ready(Some(Err(ResponseBodyError::Timeout))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = ResponseBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        match self.get_mut() {
+            Self::Upstream(body) => body.poll(context),
+            Self::Own(text) if text.is_empty() => Poll::Ready(None),
+            Self::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Upstream(body) => body.inner.is_end_stream(),
+            Self::Own(text) => text.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Upstream(body) => body.inner.size_hint(),
+            Self::Own(text) => SizeHint::with_exact(text.len() as u64),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The stack: what a request passes on its way to the upstream and back.
+//!
+//! One chain, outermost first, made once a connection. Layers are services over a request
+//! with its account ([`crate::capture::Call`]); none of them boxes a future, gathers a
+//! body, or allocates for the sake of being a layer.
+
+mod admit;
+mod body;
+mod error;
+mod forward;
+mod headers;
+mod options;
+mod pool;
+mod rescue;
+
+pub use admit::Policy;
+pub use error::{ForwardError, ResponseBodyError};
+pub use forward::Target;
+pub use options::{ActorHeaders, Limits, OddPaths, Organization, SourceOptions, Upstream};
+
+use crate::capture::{Call, Capture, FindSource, Lane, Peer, RecordedBody};
+use admit::Admit;
+use body::ResponseBody;
+use headers::ForwardedFields;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use rescue::Rescue;
+use std::convert::Infallible;
+use std::rc::Rc;
+use tower::ServiceBuilder;
+use tower::layer::layer_fn;
+
+/// The whole path of a request on one connection.
+pub fn stack<F: FindSource + Clone>(
+    lane: &Rc<Lane>,
+    peer: &Rc<Peer>,
+    sources: F,
+    forwarding: &Rc<[(Policy, Rc<Target>)]>,
+) -> impl Service<Request<Incoming>, Response = Response<RecordedBody<ResponseBody>>, Error = Infallible> + use<F>
+{
+    let fields = Rc::new(ForwardedFields::new(peer));
+    let targets = Rc::clone(forwarding);
+    ServiceBuilder::new()
+        // Outermost: it must see what the client sees, refusals included.
+        .layer(layer_fn(|inner| Capture::new(Rc::clone(lane), Rc::clone(peer), sources.clone(), inner)))
+        // An error becomes a response inside capture, so that it is on record as sent.
+        .layer(layer_fn(Rescue::new))
+        // Here durable and strict routes will wait for the disk: outside the limits, so that
+        // a request that is refused is not waited for.
+        // Refusals before anything is opened towards the upstream.
+        .layer(layer_fn(|inner| Admit::new(Rc::clone(lane), Rc::clone(forwarding), inner)))
+        // Innermost: headers, pool, upstream.
+        .service(CallFn(move |call: Call| {
+            let (targets, fields) = (Rc::clone(&targets), Rc::clone(&fields));
+            async move {
+                let found = call.index.and_then(|index| targets.get(index));
+                let (_, target) = found.expect("requests without a source are refused before");
+                forward::forward(target, &fields, call).await
+            }
+        }))
+}
+
+/// A service made of a function.
+#[derive(Clone, Copy, Debug)]
+struct CallFn<F>(F);
+
+impl<F, R> Service<Call> for CallFn<F>
+where
+    F: Fn(Call) -> R,
+    R: Future<Output = Result<Response<ResponseBody>, ForwardError>>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = ForwardError;
+    type Future = R;
+
+    fn call(&self, call: Call) -> R {
+        (self.0)(call)
+    }
+}

@@ -1,0 +1,198 @@
+//! One client connection from its first byte to its end, and what is put on record when
+//! it ends without having become a request.
+
+use super::client_io::{ClientIo, InExchange, IoLimits, Phase, Progress};
+use super::site::{Listener, Site};
+use super::worker::Worker;
+use crate::capture::{CLIENT_CLOSED_REQUEST, Lane, Peer, Refusal};
+use crate::proxy::{Limits, stack};
+use crate::record::{ErrorType, Outcome};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+/// What an HTTP/2 client with prior knowledge sends first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Streams that one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 200;
+
+/// Serves a connection until it ends. Dropped, it closes it and what is in flight on it.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    site: Rc<Site>,
+    stream: TcpStream,
+    peer: Peer,
+    listen: std::net::SocketAddr,
+) {
+    let limits = site.listener_limits(listen);
+    let listener = site.listener(listen);
+    let io_limits =
+        IoLimits { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.body_timeout };
+    let progress = Progress::new(worker.lane.timers().timer(), io_limits);
+    let mut stream = stream;
+    let (first, is_http2) = match detect(&mut stream, &worker, &limits).await {
+        Some(found) => found,
+        None => return,
+    };
+    let peer = Rc::new(peer);
+    let service = stack(&worker.lane, &peer, listener.clone(), &site.forwarding);
+    let counted = {
+        let progress = Rc::clone(&progress);
+        let service = Rc::new(service);
+        service_fn(move |request: Request<Incoming>| {
+            let guard = InExchange::new(&progress);
+            let response = service.call(request);
+            async move { response.await.map(|response| response.map(|body| Guarded { body, _guard: guard })) }
+        })
+    };
+    let io = TokioIo::new(ClientIo::new(stream, first, Rc::clone(&progress)));
+    let result = if is_http2 {
+        progress.multiplex();
+        let mut connection = pin!(
+            http2::Builder::new(LocalExecutor)
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+                .serve_connection(io, counted)
+        );
+        let mut told = false;
+        poll_fn(|context| {
+            if worker.is_draining() && !told {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(context)
+        })
+        .await
+    } else {
+        let mut connection = pin!(
+            http1::Builder::new()
+                .half_close(false)
+                .max_buf_size(limits.head_bytes)
+                .max_headers(limits.head_fields)
+                .serve_connection(io, counted)
+        );
+        let mut told = false;
+        poll_fn(|context| {
+            if worker.is_draining() && !told {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(context)
+        })
+        .await
+    };
+    if let Err(error) = result {
+        record_end(&worker.lane, &listener, &peer, &progress, &error, is_http2);
+    }
+}
+
+/// Reads as much as it takes to tell HTTP/2 from HTTP/1.1. `None`: the client left or was
+/// silent for too long, which makes no record, since it sent no byte or no more than the
+/// beginning of a preface.
+async fn detect(stream: &mut TcpStream, worker: &Worker, limits: &Limits) -> Option<(Vec<u8>, bool)> {
+    let timer = worker.lane.timers().timer();
+    timer.set(limits.head_timeout);
+    let mut first = vec![0; PREFACE.len()];
+    let mut length = 0;
+    loop {
+        let mut read = pin!(stream.read(&mut first[length..]));
+        let bytes = poll_fn(|context| {
+            if worker.is_draining() {
+                return Poll::Ready(None);
+            }
+            match read.as_mut().poll(context) {
+                Poll::Ready(result) => Poll::Ready(result.ok()),
+                Poll::Pending => timer.poll(context).map(|()| None),
+            }
+        })
+        .await?;
+        length += bytes;
+        if bytes == 0 && length == 0 {
+            return None;
+        }
+        let is_preface = first[..length] == PREFACE[..length];
+        if !is_preface || bytes == 0 || length == PREFACE.len() {
+            first.truncate(length);
+            return Some((first, is_preface && length == PREFACE.len()));
+        }
+    }
+}
+
+/// Puts on record what hyper refused before the stack saw it.
+fn record_end(
+    lane: &Rc<Lane>,
+    listener: &Listener,
+    peer: &Peer,
+    progress: &Progress,
+    error: &hyper::Error,
+    is_http2: bool,
+) {
+    let refused =
+        |status, outcome, error| Some(Refusal { start: progress.head_start(), status, outcome, error });
+    let refusal = if is_http2 {
+        // Streams in flight have their own records; this one tells of the connection.
+        error.is_parse().then_some(()).and_then(|()| refused(0, Outcome::Failure, ErrorType::Malformed))
+    } else if error.is_parse_too_large() {
+        refused(431, Outcome::Failure, ErrorType::TooLarge)
+    } else if error.is_parse() {
+        refused(400, Outcome::Failure, ErrorType::Malformed)
+    } else if progress.phase() != Phase::Head {
+        None
+    } else if progress.timed_out() {
+        refused(408, Outcome::Failure, ErrorType::ClientTimeout)
+    } else {
+        refused(CLIENT_CLOSED_REQUEST, Outcome::Aborted, ErrorType::ClientAbort)
+    };
+    if let Some(refusal) = refusal {
+        lane.record_refusal(&listener.first(), peer, &refusal);
+    }
+}
+
+/// A response body that keeps the connection's account of open exchanges.
+struct Guarded<B> {
+    body: B,
+    _guard: InExchange,
+}
+
+impl<B: http_body::Body + Unpin> http_body::Body for Guarded<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+        std::pin::Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Runs HTTP/2 streams on the connection's own worker.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
