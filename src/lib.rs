@@ -32,8 +32,10 @@
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
 //! holds the code to it.
 
+pub mod admin;
 pub mod capture;
 pub mod clock;
+pub mod config;
 pub mod deliver;
 pub mod enrich;
 pub mod error_chain;

@@ -1,0 +1,195 @@
+//! `[[destination]]` of type `s3`: the keys that only it knows.
+
+use super::{Item, Table};
+use crate::config::reference::{Absent, Key, Kind};
+use crate::deliver::{KeyId, S3Keys, S3Options};
+use std::time::Duration;
+
+/// Names of the keys, for destinations of other types.
+pub(crate) const KEYS: [&str; 11] = [
+    "bucket",
+    "region",
+    "endpoint",
+    "path_style",
+    "profile",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "storage_class",
+    "multipart_bytes",
+    "put_timeout",
+];
+
+pub(super) const BUCKET: Key = Key {
+    name: "bucket",
+    kind: Kind::Text,
+    absent: Absent::Unset("required for `s3`"),
+    doc: "`s3`: the bucket. It must exist; nothing but the permission to put objects is needed.",
+};
+pub(super) const REGION: Key = Key {
+    name: "region",
+    kind: Kind::Text,
+    absent: Absent::Unset("from the environment or the profile; with an endpoint `us-east-1`"),
+    doc: "`s3`: the region that the bucket lies in.",
+};
+pub(super) const ENDPOINT: Key = Key {
+    name: "endpoint",
+    kind: Kind::Other("URL"),
+    absent: Absent::Unset("Amazon's"),
+    doc: "`s3`: the URL of another store with this API.",
+};
+pub(super) const PATH_STYLE: Key = Key {
+    name: "path_style",
+    kind: Kind::Flag,
+    absent: Absent::Value("false"),
+    doc: "`s3`: whether the bucket stands in the path, as most stores other than Amazon's want it, rather than in the host name.",
+};
+pub(super) const PROFILE: Key = Key {
+    name: "profile",
+    kind: Kind::Text,
+    absent: Absent::Unset("the default credential chain"),
+    doc: "`s3`: the profile in the shared configuration files that credentials and region are taken from.",
+};
+pub(super) const ACCESS_KEY_ID: Key = Key {
+    name: "access_key_id",
+    kind: Kind::Other("text, or as `secret_access_key`"),
+    absent: Absent::Unset("profile or default credential chain"),
+    doc: "`s3`: the id of an access key. It is no secret and can be typed here.",
+};
+pub(super) const SECRET_ACCESS_KEY: Key = Key {
+    name: "secret_access_key",
+    kind: Kind::Secret,
+    absent: Absent::Unset("profile or default credential chain"),
+    doc: "`s3`: the secret of that key. A file is read again after a refusal, so that keys can be changed while the gateway runs.",
+};
+pub(super) const SESSION_TOKEN: Key = Key {
+    name: "session_token",
+    kind: Kind::Secret,
+    absent: Absent::Unset("none"),
+    doc: "`s3`: the token of a temporary key.",
+};
+pub(super) const STORAGE_CLASS: Key = Key {
+    name: "storage_class",
+    kind: Kind::Text,
+    absent: Absent::Unset("the bucket's"),
+    doc: "`s3`: the storage class of objects with records, such as `STANDARD_IA`. Manifests stay in the bucket's own.",
+};
+pub(super) const MULTIPART_BYTES: Key = Key {
+    name: "multipart_bytes",
+    kind: Kind::Size(5 << 20, 5 << 30),
+    absent: Absent::Value("\"64MiB\""),
+    doc: "`s3`: objects above this go in parts. Have the bucket remove incomplete uploads after some days.",
+};
+pub(super) const PUT_TIMEOUT: Key = Key {
+    name: "put_timeout",
+    kind: Kind::Time(Duration::from_millis(100), Duration::from_secs(3600)),
+    absent: Absent::Value("\"20s\""),
+    doc: "`s3`: an object or part has arrived after this long, or the attempt has failed and is made again.",
+};
+
+/// Reads them all.
+pub(super) fn read(table: &Table<'_>) -> Option<S3Options> {
+    let bucket = table.take("bucket");
+    if bucket.is_none() {
+        table.missing("bucket", None);
+    }
+    let bucket = bucket.and_then(|item| name(&item));
+    let mut options = S3Options::new(bucket.as_deref().unwrap_or_default());
+    options.region = table.take("region").and_then(|item| word(&item, "a region such as eu-central-1"));
+    options.endpoint = table.take("endpoint").and_then(|item| endpoint(&item));
+    options.path_style = table.flag("path_style").unwrap_or(options.path_style);
+    options.storage_class =
+        table.take("storage_class").and_then(|item| word(&item, "a storage class such as STANDARD_IA"));
+    if let Some(bytes) = table.size("multipart_bytes") {
+        options.multipart_bytes = bytes.value;
+    }
+    if let Some(time) = table.time("put_timeout") {
+        options.put_timeout = time.value;
+    }
+    credentials(table, &mut options);
+    bucket.map(|_| options)
+}
+
+fn credentials(table: &Table<'_>, options: &mut S3Options) {
+    let profile = table.take("profile");
+    options.profile = profile.as_ref().and_then(Item::text).map(|at| at.value);
+    let (id, secret, token) =
+        (table.take("access_key_id"), table.take("secret_access_key"), table.take("session_token"));
+    match (&id, &secret) {
+        (Some(id), Some(secret)) => {
+            if let Some(profile) = &profile {
+                let hint = "keep the profile, or the key";
+                profile.refuse::<()>("is given beside an access key", Some(hint));
+            }
+            let typed = if id.is_text() { plain_id(id) } else { id.secret().map(KeyId::At) };
+            let token = token.map(|token| token.secret());
+            let wrong_token = matches!(token, Some(None));
+            if let (Some(id), Some(secret), false) = (typed, secret.secret(), wrong_token) {
+                options.keys = Some(S3Keys { id, secret, session_token: token.flatten() });
+            }
+        }
+        (Some(id), None) => {
+            id.refuse::<()>("is given without secret_access_key", Some("give both, or none of them"));
+        }
+        (None, Some(secret)) => {
+            secret.refuse::<()>("is given without access_key_id", Some("give both, or none of them"));
+        }
+        (None, None) => {
+            if let Some(token) = token {
+                let hint = "give access_key_id and secret_access_key too";
+                token.refuse::<()>("is given without an access key", Some(hint));
+            }
+        }
+    }
+}
+
+/// An id has letters and digits; what has more may be the secret, and is not repeated.
+fn plain_id(item: &Item<'_>) -> Option<KeyId> {
+    let text = item.text()?.value;
+    if text.chars().all(|c| c.is_ascii_graphic() && c != '/') && text.len() <= 128 {
+        return Some(KeyId::Plain(text));
+    }
+    item.refuse("is not the id of an access key", None)
+}
+
+fn word(item: &Item<'_>, what: &str) -> Option<String> {
+    let text = item.text()?.value;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if text.len() <= 64 && text.chars().all(fits) {
+        Some(text)
+    } else {
+        item.refuse(format!("is not {what}"), None)
+    }
+}
+
+fn name(item: &Item<'_>) -> Option<String> {
+    const RULE: &str =
+        "3 to 63 lower-case letters, digits, `-` and `.`, the first and last a letter or digit";
+    let text = item.text()?.value;
+    if let Some(bare) = text.strip_prefix("s3://") {
+        return item.refuse("must be the bucket's name alone", Some(&format!("write \"{bare}\"")));
+    }
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let fits = (3..=63).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
+        && !text.contains("..")
+        && text.parse::<std::net::Ipv4Addr>().is_err();
+    if fits { Some(text) } else { item.refuse("is not the name of a bucket", Some(RULE)) }
+}
+
+fn endpoint(item: &Item<'_>) -> Option<String> {
+    const HINT: &str = "write it like \"https://s3.example.com\" or \"http://127.0.0.1:8333\"";
+    let text = item.text()?.value;
+    let url: Option<http::Uri> = text.parse().ok();
+    let url = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https")));
+    let Some(url) = url else { return item.refuse("is not a URL", Some(HINT)) };
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return item.refuse("must not hold a user or password", Some(HINT));
+    }
+    if url.host().is_none_or(str::is_empty) || url.query().is_some() || text.contains('#') {
+        return item.refuse("must be scheme, host, port and nothing more", Some(HINT));
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}

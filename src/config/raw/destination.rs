@@ -1,0 +1,210 @@
+//! `[[destination]]`.
+
+use super::bucket::{self, KEYS};
+use super::{At, Document, Item, Table};
+use crate::config::reference::{Absent, Key, Kind, Section};
+use crate::deliver::{DestinationOptions, Store, Timestamps};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(crate) static SECTION: Section = Section {
+    path: "destination",
+    many: true,
+    doc: "A place that gets objects. At least one; each is served at its own pace.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: Kind::Name,
+            absent: Absent::Required,
+            doc: "Its name in status, metrics and manifests. With another name it is another destination, which begins anew.",
+        },
+        Key {
+            name: "type",
+            kind: Kind::Choice(&["dir", "s3"]),
+            absent: Absent::Required,
+            doc: "The kind of store: `dir`, a folder; `s3`, a bucket of Amazon S3 or of a store with its API.",
+        },
+        Key {
+            name: "path",
+            kind: Kind::Path,
+            absent: Absent::Unset("required for `dir`"),
+            doc: "`dir`: the folder; made if it is missing.",
+        },
+        bucket::BUCKET,
+        bucket::REGION,
+        bucket::ENDPOINT,
+        bucket::PATH_STYLE,
+        bucket::PROFILE,
+        bucket::ACCESS_KEY_ID,
+        bucket::SECRET_ACCESS_KEY,
+        bucket::SESSION_TOKEN,
+        bucket::STORAGE_CLASS,
+        bucket::MULTIPART_BYTES,
+        bucket::PUT_TIMEOUT,
+        Key {
+            name: "sources",
+            kind: Kind::List("source names"),
+            absent: Absent::Unset("all"),
+            doc: "The sources that are delivered here. `onrecord` names the gateway's own records.",
+        },
+        Key {
+            name: "prefix",
+            kind: Kind::Text,
+            absent: Absent::Unset("none"),
+            doc: "Put before each object's key; ends with `/`.",
+        },
+        Key {
+            name: "timestamps",
+            kind: Kind::Choice(&["microseconds", "seconds"]),
+            absent: Absent::Value("\"microseconds\""),
+            doc: "How times are written: `2026-04-09T14:22:11.123456Z` or `2026-04-09T14:22:11+0000`.",
+        },
+        Key {
+            name: "format",
+            kind: Kind::Choice(&["flat"]),
+            absent: Absent::Value("\"flat\""),
+            doc: "What records look like: `flat`, one flat JSON object a line.",
+        },
+        Key {
+            name: "interval",
+            kind: Kind::Time(Duration::from_millis(100), DAY),
+            absent: Absent::Value("\"3m\""),
+            doc: "Objects are made of what is there at least this often.",
+        },
+        Key {
+            name: "object_bytes",
+            kind: Kind::Size(1 << 10, 1 << 30),
+            absent: Absent::Value("\"64MiB\""),
+            doc: "Objects are made earlier when this much waits, before compression.",
+        },
+        Key {
+            name: "heartbeat",
+            kind: Kind::Time(Duration::from_secs(1), DAY),
+            absent: Absent::Value("\"60s\""),
+            doc: "A manifest is written at least this often while nothing happens.",
+        },
+        Key {
+            name: "concurrency",
+            kind: Kind::Count(1, 64),
+            absent: Absent::Value("4"),
+            doc: "At most so many objects are under way at once.",
+        },
+        Key {
+            name: "retention",
+            kind: Kind::Time(Duration::from_secs(60), Duration::from_secs(366 * 86_400)),
+            absent: Absent::Value("\"72h\""),
+            doc: "What could not be delivered for this long is given up, and declared.",
+        },
+        Key {
+            name: "retention_days",
+            kind: Kind::Count(1, 36_500),
+            absent: Absent::Unset("not stated"),
+            doc: "Stated in manifests for their readers: whole days older than this may have been deleted at the store. Nothing is deleted by the gateway.",
+        },
+    ],
+};
+
+/// A `[[destination]]` with the places that are judged against others.
+pub(crate) struct Destination {
+    pub(crate) options: DestinationOptions,
+    pub(crate) name: Option<At<String>>,
+    pub(crate) path: Option<At<PathBuf>>,
+    /// The bucket with its endpoint.
+    pub(crate) bucket: Option<At<String>>,
+    pub(crate) sources: Vec<At<String>>,
+}
+
+pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
+    let name = table.name("name");
+    // The format has one value in this build; its reader judges it.
+    let _ = table.choice("format");
+    let kind = table.choice("type");
+    let (store, path, bucket) = store(&table, kind);
+    let mut options = DestinationOptions::new(name.as_ref().map_or("", |at| at.value.as_str()), store);
+    let named = table.take("sources").map(|item| {
+        let elements = item.list();
+        if elements.is_empty() {
+            item.refuse::<()>("names no source", Some("leave the key out to deliver all of them"));
+        }
+        elements
+    });
+    let sources: Vec<At<String>> = named.iter().flatten().filter_map(Item::name).collect();
+    options.sources = sources.iter().map(|at| at.value.clone()).collect();
+    if let Some(prefix) = table.take("prefix").and_then(|item| prefix(&item)) {
+        options.prefix = prefix;
+    }
+    if table.choice("timestamps") == Some("seconds") {
+        options.timestamps = Timestamps::Seconds;
+    }
+    if let Some(interval) = table.time("interval") {
+        options.interval = interval.value;
+    }
+    if let Some(bytes) = table.size("object_bytes") {
+        options.object_bytes = bytes.value;
+    }
+    if let Some(heartbeat) = table.time("heartbeat") {
+        options.heartbeat = heartbeat.value;
+    }
+    if let Some(retention) = table.time("retention") {
+        options.retention = retention.value;
+        if retention.value < options.interval {
+            retention.problem(document, "is shorter than interval: nothing would ever be delivered", None);
+        }
+    }
+    if let Some(concurrency) = table.count_usize("concurrency") {
+        options.concurrency = concurrency;
+    }
+    options.retention_days = table.count("retention_days").and_then(|days| u32::try_from(days).ok());
+    table.finish();
+    Destination { options, name, path, bucket, sources }
+}
+
+/// The store that the type names. Keys of other types are told.
+fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, Option<At<String>>) {
+    let none = Store::Dir { path: PathBuf::new() };
+    let foreign = |item: Item<'_>, of: &str| {
+        if let Some(kind) = kind {
+            item.refuse::<()>(format!("is a key of type \"{of}\", and this is of type \"{kind}\""), None);
+        }
+    };
+    if kind == Some("s3") {
+        if let Some(path) = table.take("path") {
+            foreign(path, "dir");
+        }
+        let place = |options: &crate::deliver::S3Options| {
+            table.at(format!("{} {}", options.endpoint.as_deref().unwrap_or_default(), options.bucket))
+        };
+        let options = bucket::read(table);
+        let bucket = options.as_ref().map(place);
+        return (options.map_or(none, |options| Store::S3(Box::new(options))), None, bucket);
+    }
+    for key in KEYS {
+        if let Some(item) = table.take(key) {
+            foreign(item, "s3");
+        }
+    }
+    let path = table.take("path");
+    if path.is_none() && kind.is_some() {
+        table.missing("path", None);
+    }
+    let path = path.and_then(|item| item.path());
+    let store = path.as_ref().map_or(none, |at| Store::Dir { path: at.value.clone() });
+    (store, path, None)
+}
+
+/// A key prefix: segments without tricks, each followed by a slash.
+fn prefix(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?.value;
+    if text.len() > 512 {
+        return item.refuse("is longer than 512 bytes", None);
+    }
+    let Some(inner) = text.strip_suffix('/') else {
+        return item.refuse("must end with a slash", Some(&format!("write \"{text}/\"")));
+    };
+    if inner.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..") {
+        return item.refuse("must not begin with a slash nor hold empty, `.` or `..` segments", None);
+    }
+    Some(text)
+}

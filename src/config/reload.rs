@@ -1,0 +1,147 @@
+//! What a changed file changes while the gateway runs.
+
+use super::{Config, SourceConfig};
+use crate::deliver::{DestinationOptions, Store};
+
+/// The outcome of comparing the running configuration with a new one, by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The running configuration with the live changes made: what holds from now on.
+    pub config: Config,
+    /// Keys that changed and take effect at once, such as `source[cma].limits.body_bytes`.
+    pub live: Vec<String>,
+    /// Keys that changed and take effect at the next start.
+    pub restart: Vec<String>,
+}
+
+/// Compares the named fields of two values: `live` ones are copied from the new to
+/// the running one, `restart` ones are only told.
+macro_rules! compare {
+    ($out:ident, $path:expr, $running:expr, $new:expr;
+     live: $($live:ident).+ $(, $($more_live:ident).+)*; $($rest:tt)*) => {
+        compare!(@live $out, $path, $running, $new, $($live).+);
+        $(compare!(@live $out, $path, $running, $new, $($more_live).+);)*
+        compare!($out, $path, $running, $new; $($rest)*);
+    };
+    ($out:ident, $path:expr, $running:expr, $new:expr; restart: $($($restart:ident).+),+;) => {
+        $(if $running.$($restart).+ != $new.$($restart).+ {
+            $out.restart.push(format!("{}{}", $path, key(stringify!($($restart).+))));
+        })+
+    };
+    ($out:ident, $path:expr, $running:expr, $new:expr;) => {};
+    (@live $out:ident, $path:expr, $running:expr, $new:expr, $($field:ident).+) => {
+        if $running.$($field).+ != $new.$($field).+ {
+            $out.live.push(format!("{}{}", $path, key(stringify!($($field).+))));
+            $running.$($field).+ = $new.$($field).+.clone();
+        }
+    };
+}
+
+#[derive(Default)]
+struct Changes {
+    live: Vec<String>,
+    restart: Vec<String>,
+}
+
+impl Config {
+    /// Compares this, the running configuration, with a new one.
+    #[must_use]
+    pub fn reload(&self, new: &Self) -> Reload {
+        let mut running = self.clone();
+        let mut out = Changes::default();
+        compare!(out, "", running, new;
+            live: redact.query, actors.directory, log.level;
+            restart: instance, server.workers, server.grace, server.flush, server.max_connections,
+                server.max_in_flight, ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
+                spool.segment_bytes, spool.segment_age, spool.sync_interval, actors.fingerprint_key,
+                actors.fingerprint_key_name, admin.listen, evidence.key,
+                evidence.previous_key, evidence.anchor, evidence.name, log.format;
+        );
+        for source in &mut running.sources {
+            let name = source.options.name.clone();
+            let path = format!("source[{name}]");
+            match new.sources.iter().find(|new| new.options.name == name) {
+                Some(new) => compare_source(&mut out, &path, source, new),
+                None => out.restart.push(format!("{path} (removed)")),
+            }
+        }
+        for destination in &mut running.destinations {
+            let path = format!("destination[{}]", destination.name);
+            match new.destinations.iter().find(|new| new.name == destination.name) {
+                Some(new) => compare_destination(&mut out, &path, destination, new),
+                None => out.restart.push(format!("{path} (removed)")),
+            }
+        }
+        for new in &new.sources {
+            let name = &new.options.name;
+            if !self.sources.iter().any(|old| old.options.name == *name) {
+                out.restart.push(format!("source[{name}] (added)"));
+            }
+        }
+        for new in &new.destinations {
+            if !self.destinations.iter().any(|old| old.name == new.name) {
+                out.restart.push(format!("destination[{}] (added)", new.name));
+            }
+        }
+        Reload { config: running, live: out.live, restart: out.restart }
+    }
+}
+
+impl Reload {
+    /// Whether nothing changed at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.restart.is_empty()
+    }
+}
+
+fn compare_source(out: &mut Changes, path: &str, running: &mut SourceConfig, new: &SourceConfig) {
+    let dotted = format!("{path}.");
+    compare!(out, dotted, running, new;
+        live: catalogues, api_host, organization_placeholder, options.organization, options.trusted_proxies,
+            options.actor_headers, options.api_key_headers, options.odd_paths, options.limits;
+        restart: options.namespace, options.listen, options.hosts, options.path_prefix, options.upstream,
+            options.preserve_host;
+    );
+}
+
+fn compare_destination(
+    out: &mut Changes,
+    path: &str,
+    running: &mut DestinationOptions,
+    new: &DestinationOptions,
+) {
+    let dotted = format!("{path}.");
+    // What says which records are whose, and where they lie, belongs to the manifest chain from its start.
+    compare!(out, dotted, running, new;
+        restart: interval, object_bytes, heartbeat, retention, retention_days, prefix, sources, timestamps,
+            concurrency;
+    );
+    match (&running.store, &new.store) {
+        (Store::Dir { path: old }, Store::Dir { path: new }) => {
+            if old != new {
+                out.restart.push(format!("{dotted}path"));
+            }
+        }
+        (Store::S3(running), Store::S3(new)) => {
+            compare!(out, dotted, running, new;
+                restart: bucket, region, endpoint, path_style, profile, keys, storage_class, multipart_bytes,
+                    put_timeout;
+            );
+        }
+        _ => out.restart.push(format!("{dotted}type")),
+    }
+}
+
+/// A field's path as the key that is typed for it.
+fn key(field: &str) -> String {
+    let field: String = field.split_whitespace().collect();
+    let field = field.strip_prefix("options.").unwrap_or(&field);
+    match field {
+        "actor_headers" => "actor",
+        "organization_placeholder" => "organization",
+        "keys" => "access_key_id",
+        other => other,
+    }
+    .to_owned()
+}

@@ -1,0 +1,230 @@
+//! The reference against the types, the documents and `proxy.toml`.
+
+use super::*;
+use crate::config::reference::{Absent, Kind, SECTIONS, markdown};
+
+const MANUAL: &str = include_str!("../../../docs/configuration.md");
+const SAMPLE: &str = include_str!("../../../proxy.toml");
+
+/// Whether only a bucket knows the key.
+fn of_a_bucket(section: &str, key: &str) -> bool {
+    section == "destination" && crate::config::raw::bucket::KEYS.contains(&key)
+}
+
+/// A text with what a key needs beside it.
+fn with_company(key: &str, line: &str) -> String {
+    let (id, secret) = ("access_key_id = \"I\"\n", "secret_access_key = { env = \"S\" }\n");
+    match key {
+        "access_key_id" => format!("{line}{secret}"),
+        "secret_access_key" => format!("{line}{id}"),
+        "session_token" => format!("{line}{id}{secret}"),
+        _ => line.to_owned(),
+    }
+}
+
+/// `proxy.toml` with a bucket for its folder.
+fn sample_bucket() -> String {
+    let bucket = SAMPLE.replace("type = \"dir\"", "type = \"s3\"");
+    bucket.replace("path = \"onrecord-objects\"\n", "").replace("# bucket = ", "bucket = ")
+}
+
+/// Lines of `proxy.toml` with their section: a commented-out key, or one that is set.
+fn sample_keys() -> Vec<(String, String, bool)> {
+    let mut section = String::new();
+    let mut keys = Vec::new();
+    for line in SAMPLE.lines() {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+        }
+        let (commented, line) = line.strip_prefix("# ").map_or((false, line), |line| (true, line));
+        let key = line.split_once(" = ").map(|(key, _)| key);
+        if let Some(key) = key.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
+            keys.push((section.clone(), key.to_owned(), commented));
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_repositorys_proxy_toml_is_valid_and_without_warnings() {
+    assert_eq!(valid(SAMPLE).warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn proxy_toml_shows_every_key_once_and_no_other() {
+    let mut shown: Vec<_> = sample_keys().into_iter().map(|(section, key, _)| (section, key)).collect();
+    let keys = |section: &'static crate::config::reference::Section| {
+        section.keys.iter().map(|key| (section.path.to_owned(), key.name.to_owned()))
+    };
+    let mut known: Vec<_> = SECTIONS.iter().copied().flat_map(keys).collect();
+    shown.sort();
+    known.sort();
+    assert_eq!(shown, known);
+}
+
+/// `proxy.toml` with one key out of its comment.
+fn uncommented(sample: &str, section: &str, key: &str) -> String {
+    let mut at = String::new();
+    let mut text = String::new();
+    for line in sample.lines() {
+        if line.starts_with('[') {
+            at = line.trim_matches(['[', ']']).to_owned();
+        }
+        let hit = at == section && line.starts_with(&format!("# {key} = "));
+        let line = if hit { &line[2..] } else { line };
+        text += &if hit { with_company(key, &format!("{line}\n")) } else { format!("{line}\n") };
+    }
+    text
+}
+
+#[test]
+fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
+    let (folder, bucket) = (valid(SAMPLE), valid(&sample_bucket()));
+    for (section, key, commented) in sample_keys() {
+        if !commented || key == "bucket" {
+            continue;
+        }
+        let of_a_bucket = of_a_bucket(&section, &key);
+        let plain = if of_a_bucket { &bucket } else { &folder };
+        let sample = if of_a_bucket { sample_bucket() } else { SAMPLE.to_owned() };
+        let mut text = uncommented(&sample, &section, &key);
+        if section == "source.actor" && key != "header_id" {
+            text = text.replace("# header_id", "header_id");
+        }
+        let config = valid(&text);
+        let described = SECTIONS.iter().find(|known| known.path == section).and_then(|known| known.key(&key));
+        match described.unwrap().absent {
+            Absent::Value(_) => assert_eq!(&config, plain, "{section}.{key} is not shown with its default"),
+            _ => assert_ne!(&config, plain, "{section}.{key} does nothing"),
+        }
+    }
+}
+
+#[test]
+fn defaults_in_the_reference_are_those_of_the_types() {
+    for section in SECTIONS {
+        for key in section.keys {
+            let base = if of_a_bucket(section.path, key.name) { BUCKET } else { SMALL };
+            let plain = valid(base);
+            let Absent::Value(value) = key.absent else { continue };
+            let line = format!("{} = {value}\n", key.name);
+            let text = match section.path {
+                "" => format!("{line}{SMALL}"),
+                "source" => SMALL.replace("[[destination]]", &format!("{line}[[destination]]")),
+                "destination" => format!("{base}{line}"),
+                below if below.starts_with("source.") => {
+                    SMALL.replace("[[destination]]", &format!("[{below}]\n{line}[[destination]]"))
+                }
+                other => format!("{SMALL}[{other}]\n{line}"),
+            };
+            assert_eq!(valid(&text), plain, "{}.{}", section.path, key.name);
+        }
+    }
+}
+
+/// Another valid value for a key.
+fn another(section: &str, key: &crate::config::reference::Key) -> String {
+    match (key.kind, key.name) {
+        (Kind::Count(_, max), _) => max.to_string(),
+        (Kind::Size(_, max), _) => max.to_string(),
+        (Kind::Time(_, max), _) => format!("\"{}\"", crate::config::units::show_duration(max)),
+        (Kind::Choice(words), _) => format!("\"{}\"", words.last().unwrap()),
+        (Kind::Flag, _) => "true".into(),
+        (Kind::Address, _) => "\"127.0.0.1:7777\"".into(),
+        (Kind::Secret, _) => "{ env = \"OTHER\" }".into(),
+        (Kind::List(_), "sources") => "[\"cma\"]".into(),
+        (Kind::List(_), "trusted_proxies") => "[\"10.0.0.0/8\"]".into(),
+        (Kind::List(_), "catalogues") => "[\"microcms\"]".into(),
+        (Kind::List(_), _) => "[\"other\"]".into(),
+        (_, "listen") => "\"127.0.0.1:7777\"".into(),
+        (_, "upstream") => "\"http://127.0.0.1:7778\"".into(),
+        (_, "path_prefix") => "\"/other\"".into(),
+        (_, "level") => "\"debug\"".into(),
+        (_, "prefix") => "\"other/\"".into(),
+        (_, "directory") => "\"other.csv\"".into(),
+        (_, "endpoint") => "\"http://127.0.0.1:7779\"".into(),
+        _ if section == "source.actor" && key.name != "header_id" => "\"x\"\nheader_id = \"y\"".into(),
+        _ => "\"other\"".into(),
+    }
+}
+
+#[test]
+fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts() {
+    let (_, table) = MANUAL.split_once("| section | live |").unwrap();
+    for section in SECTIONS {
+        for key in section.keys {
+            // One value each in this build: nothing to change to. A new name is another section.
+            if matches!(key.name, "type" | "format" if section.path == "destination")
+                || key.name == "name" && section.many
+            {
+                continue;
+            }
+            let base = if of_a_bucket(section.path, key.name) { BUCKET } else { SMALL };
+            let plain = valid(base);
+            let line = with_company(key.name, &format!("{} = {}\n", key.name, another(section.path, key)));
+            let typed = format!("\n{} = ", key.name);
+            let text = match section.path {
+                "" => format!("{line}{SMALL}"),
+                "source" | "destination" => {
+                    let (mut source, mut destination) = base.split_once("[[destination]]").unwrap();
+                    let part: &mut &str =
+                        if section.path == "source" { &mut source } else { &mut destination };
+                    let kept: Vec<&str> =
+                        part.lines().filter(|line| !format!("\n{line}").starts_with(&typed)).collect();
+                    let changed = format!("{}\n{line}", kept.join("\n"));
+                    *part = &changed;
+                    format!("{source}[[destination]]{destination}")
+                }
+                below if below.starts_with("source.") => {
+                    SMALL.replace("[[destination]]", &format!("[{below}]\n{line}[[destination]]"))
+                }
+                other => format!("{SMALL}[{other}]\n{line}"),
+            };
+            let reload = plain.reload(&valid(&text));
+            let name = format!("{}.{}", section.path, key.name);
+            assert_eq!(reload.live.len() + reload.restart.len(), 1, "{name} is noticed once: {reload:?}");
+            let row = match section.path {
+                below if below.starts_with("source.") => "| `[[source]]`".to_owned(),
+                "" | "server" | "ring" | "spool" | "admin" | "evidence" => "| top".to_owned(),
+                _ => format!("| `{}`", section.header()),
+            };
+            let row = table.lines().find(|line| line.starts_with(&row)).unwrap();
+            let live = row.split('|').nth(2).unwrap();
+            let written =
+                if section.path.starts_with("source.") { section.header() } else { key.name.to_owned() };
+            assert_eq!(live.contains(&format!("`{written}`")), !reload.live.is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_holds_the_reference_word_for_word() {
+    let tables = markdown();
+    let (before, rest) = MANUAL.split_once("<!-- reference -->\n\n").unwrap();
+    let (held, after) = rest.split_once("<!-- /reference -->").unwrap();
+    if held != tables && std::env::var_os("UPDATE_DOCS").is_some() {
+        let text = format!("{before}<!-- reference -->\n\n{tables}<!-- /reference -->{after}");
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"), text).unwrap();
+        return;
+    }
+    assert!(held == tables, "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test described");
+}
+
+#[test]
+fn every_key_is_described_in_a_sentence() {
+    for section in SECTIONS {
+        assert!(section.doc.ends_with('.'), "{}", section.path);
+        for key in section.keys {
+            assert!(key.doc.ends_with(['.', '…']), "{}.{}", section.path, key.name);
+            assert!(
+                !key.doc.contains('|') && !key.kind.words().contains('|'),
+                "{}.{}",
+                section.path,
+                key.name
+            );
+            if let (Kind::Choice(words), Absent::Value(value)) = (key.kind, key.absent) {
+                assert!(words.contains(&value.trim_matches('"')), "{}.{}", section.path, key.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a changed file changes.
+
+use super::*;
+
+#[test]
+fn an_unchanged_file_changes_nothing() {
+    assert!(valid(SMALL).reload(&valid(&format!("# a comment\n{SMALL}"))).is_empty());
+}
+
+#[test]
+fn live_changes_are_made_and_the_rest_waits_for_a_restart() {
+    let old = valid(SMALL);
+    let new = valid(
+        &format!(
+            "{SMALL}interval = \"9s\"\nprefix = \"x/\"\n[server]\nworkers = 7\n[log]\nlevel = \"debug\"\n"
+        )
+        .replace(
+            "name = \"cma\"",
+            "name = \"cma\"\ncatalogues = [\"microcms\"]\nlimits = { body_bytes = 5 }\npreserve_host = true",
+        ),
+    );
+    let reload = old.reload(&new);
+    assert_eq!(reload.live, ["log.level", "source[cma].catalogues", "source[cma].limits"]);
+    assert_eq!(
+        reload.restart,
+        [
+            "server.workers",
+            "source[cma].preserve_host",
+            "destination[archive].interval",
+            "destination[archive].prefix"
+        ]
+    );
+    assert_eq!(reload.config.log.level, "debug");
+    assert_eq!(reload.config.sources[0].options.limits.body_bytes, Some(5));
+    assert_eq!(reload.config.server.workers, 0);
+    assert_eq!(reload.config.destinations[0].prefix, "");
+    // Told again at the next reload: what waits for a restart is still different.
+    assert_eq!(reload.config.reload(&new).restart, reload.restart);
+    assert!(reload.config.reload(&new).live.is_empty());
+}
+
+#[test]
+fn added_and_removed_sections_need_a_restart() {
+    let old = valid(SMALL);
+    let new = valid(&SMALL.replace("\"cma\"", "\"cda\"").replace("\"archive\"", "\"vault\""));
+    let reload = old.reload(&new);
+    assert!(reload.live.is_empty());
+    assert_eq!(
+        reload.restart,
+        [
+            "source[cma] (removed)",
+            "destination[archive] (removed)",
+            "source[cda] (added)",
+            "destination[vault] (added)"
+        ]
+    );
+    assert_eq!(reload.config, old);
+}
+
+#[test]
+fn another_store_or_another_bucket_needs_a_restart() {
+    let dir = valid(&BUCKET.replace("type = \"s3\"\nbucket = \"audit-1\"", "type = \"dir\"\npath = \"p\""));
+    let bucket = valid(BUCKET);
+    assert_eq!(dir.reload(&bucket).restart, ["destination[vault].type"]);
+    let other = valid(&BUCKET.replace("audit-1", "audit-2"));
+    assert_eq!(bucket.reload(&other).restart, ["destination[vault].bucket"]);
+    let keys = "access_key_id = \"AKIA\"\nsecret_access_key = { env = \"S\" }\n";
+    let reload = bucket.reload(&valid(&format!("{BUCKET}{keys}")));
+    assert_eq!(reload.restart, ["destination[vault].access_key_id"]);
+    assert!(reload.live.is_empty());
+}

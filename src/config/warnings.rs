@@ -1,0 +1,48 @@
+//! What is allowed and yet seldom meant.
+
+use super::{Config, OWN_SOURCE};
+use crate::proxy::ActorHeaders;
+use std::time::Duration;
+
+impl Config {
+    /// Sentences on what is valid, but probably not what was meant. Looks at nothing but the configuration.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for source in &self.sources {
+            let options = &source.options;
+            let name = &options.name;
+            let delivered = |sources: &[String]| sources.is_empty() || sources.contains(name);
+            if !self.destinations.iter().any(|destination| delivered(&destination.sources)) {
+                out.push(format!("source {name} is delivered to no destination"));
+            }
+            if source.catalogues.is_empty() {
+                out.push(format!(
+                    "source {name} has no catalogue: its records have no route, action or resource"
+                ));
+            }
+            if options.actor_headers != ActorHeaders::default() && options.trusted_proxies.is_empty() {
+                out.push(format!(
+                    "source {name} names actor headers, but no trusted_proxies: they are never believed"
+                ));
+            }
+            if options.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+                out.push(format!("source {name} trusts every peer: anyone can claim to be anyone"));
+            }
+        }
+        let own =
+            |sources: &[String]| sources.is_empty() || sources.iter().any(|source| source == OWN_SOURCE);
+        if !self.destinations.iter().any(|destination| own(&destination.sources)) {
+            out.push("the gateway's own records (onrecord) are delivered to no destination".to_owned());
+        }
+        for destination in &self.destinations {
+            if destination.interval < Duration::from_secs(1) {
+                let name = &destination.name;
+                out.push(format!(
+                    "destination {name} makes objects more than once a second: they will be many and small"
+                ));
+            }
+        }
+        out
+    }
+}
