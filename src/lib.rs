@@ -33,7 +33,9 @@
 //! holds the code to it.
 
 pub mod admin;
+pub mod app;
 pub mod capture;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliver;

@@ -1,3 +1,8 @@
-//! The `onrecord` command: what it does comes with the parts behind it.
+//! The `onrecord` command.
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> std::process::ExitCode {
+    onrecord::cli::main()
+}

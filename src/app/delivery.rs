@@ -1,0 +1,260 @@
+//! All destinations: a packer thread and a shipper task each.
+
+use super::keys::Signer;
+use crate::clock::Clock;
+use crate::deliver::{
+    Destination, DestinationOptions, DestinationStatus, DirStore, S3Store, Shipper, StatusCell, Store,
+};
+use crate::enrich::directory::Directory;
+use crate::error_chain::Chain;
+use crate::format::Enrichment;
+use crate::metrics::Families;
+use crate::pack::{Outbox, PackEvent, PackOptions, Packer, PackerControl, SpoolSource};
+use crate::record::{Field, RecordView};
+use crate::recorder::Progress;
+use crate::spool::Spool;
+use arc_swap::ArcSwapOption;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle as TaskHandle;
+use uuid::Uuid;
+
+/// Compression level of objects: the fastest, as measured rules want.
+const GZIP_LEVEL: u32 = 1;
+/// Between two looks at whether a packer or shipper has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// How much lower than the workers packers stand in the scheduler's order.
+const NICE: i32 = 5;
+
+/// What all destinations share.
+pub(super) struct Common {
+    pub(super) instance: String,
+    pub(super) boot: Uuid,
+    pub(super) spool: Arc<Spool>,
+    pub(super) clock: Clock,
+    pub(super) progress: Arc<Progress>,
+    pub(super) metrics: Families,
+    pub(super) signer: Signer,
+    pub(super) directory: Option<Arc<Directory>>,
+    pub(super) runtime: tokio::runtime::Handle,
+}
+
+/// One running destination.
+struct Running {
+    status: Arc<StatusCell>,
+    outbox: Arc<OnceLock<Arc<Outbox>>>,
+    packer: PackerControl,
+    thread: JoinHandle<()>,
+    shipper: TaskHandle<()>,
+}
+
+/// All running destinations.
+pub(super) struct Delivery {
+    common: Common,
+    directory: Arc<ArcSwapOption<Directory>>,
+    running: Mutex<Vec<Running>>,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("boot", &self.common.boot).finish_non_exhaustive()
+    }
+}
+
+impl Delivery {
+    pub(super) fn new(common: Common) -> Self {
+        let directory = Arc::new(ArcSwapOption::new(common.directory.clone()));
+        Self { common, directory, running: Mutex::default() }
+    }
+
+    /// Actors are looked up here from now on.
+    pub(super) fn set_directory(&self, directory: Option<Arc<Directory>>) {
+        self.directory.store(directory);
+    }
+
+    /// Starts every destination. One that can't be started is told and left out: the others
+    /// go on, and its records stay in the spool.
+    pub(super) fn start(&self, destinations: &[DestinationOptions]) {
+        for options in destinations {
+            match self.start_one(options) {
+                Ok(running) => self.lock().push(running),
+                Err(error) => tracing::error!(
+                    destination = options.name,
+                    error = %Chain(&error),
+                    "a destination cannot be started; its records stay in the spool"
+                ),
+            }
+        }
+    }
+
+    fn start_one(&self, options: &DestinationOptions) -> std::io::Result<Running> {
+        let common = &self.common;
+        let store: Arc<dyn Destination> = match &options.store {
+            Store::Dir { path } => Arc::new(DirStore::new(path)),
+            Store::S3(bucket) => Arc::new(S3Store::new(bucket, common.clock.clone())),
+        };
+        let shipper = Shipper::new(
+            &options.name,
+            store,
+            &options.prefix,
+            common.boot,
+            options.retention,
+            common.clock.clone(),
+        )
+        .with_concurrency(options.concurrency)
+        .with_public_keys(vec![common.signer.public()]);
+        let status = shipper.status();
+        let (ready, outbox_ready) = oneshot::channel::<Arc<Outbox>>();
+        let outbox = Arc::new(OnceLock::new());
+        let seen = Arc::clone(&outbox);
+        let shipper = common.runtime.spawn(async move {
+            if let Ok(outbox) = outbox_ready.await {
+                let _ = seen.set(Arc::clone(&outbox));
+                shipper.run(outbox).await;
+            }
+        });
+        let packer = self.packer(options);
+        let control = packer.control();
+        let name = options.name.clone();
+        let thread = std::thread::Builder::new().name(format!("pack-{name}")).spawn(move || {
+            // Packing must never be had at the workers' cost.
+            let _ = rustix::process::nice(NICE);
+            if let Err(error) = packer.run(ready) {
+                tracing::error!(destination = name, error = %Chain(&error), "a packer ended");
+            }
+        })?;
+        Ok(Running { status, outbox, packer: control, thread, shipper })
+    }
+
+    fn packer(&self, options: &DestinationOptions) -> Packer {
+        let common = &self.common;
+        let (progress, name) = (Arc::clone(&common.progress), options.name.clone());
+        let source = SpoolSource::new(
+            Arc::clone(&common.spool),
+            common.clock.clone(),
+            Box::new(move |cursors| progress.advance(&name, cursors)),
+        );
+        let pack = PackOptions {
+            destination: options.name.clone(),
+            instance: common.instance.clone(),
+            boot: common.boot,
+            spool: common.spool.dir().to_owned(),
+            prefix: options.prefix.clone(),
+            sources: options.sources.clone(),
+            timestamps: options.timestamps,
+            interval: options.interval,
+            object_bytes: options.object_bytes,
+            heartbeat: options.heartbeat,
+            retention_days: options.retention_days,
+            level: GZIP_LEVEL,
+            signer: common.signer.name.clone(),
+        };
+        let directory = Arc::clone(&self.directory);
+        let enrich = move |record: &RecordView<'_>, out: &mut Enrichment| {
+            if let Some(directory) = &*directory.load() {
+                resolve(directory, record, out);
+            }
+        };
+        let (metrics, name) = (common.metrics.clone(), options.name.clone());
+        let observer = move |event: PackEvent<'_>| observe(&metrics, &name, &event);
+        Packer::new(pack, Arc::clone(&common.signer.key), common.clock.clone(), Box::new(source))
+            .with_previous_key(common.signer.previous.clone())
+            .with_anchor(common.signer.anchor.clone())
+            .with_enrich(Box::new(enrich))
+            .with_observer(Box::new(observer))
+    }
+
+    /// Every destination's status with its newest committed batch.
+    pub(super) fn statuses(&self) -> Vec<(DestinationStatus, Option<Arc<Outbox>>)> {
+        let status = |running: &Running| (running.status.snapshot(), running.outbox.get().cloned());
+        self.lock().iter().map(status).collect()
+    }
+
+    /// Packs what is left, closes the chains, and delivers for at most this long.
+    pub(super) fn stop(&self, flush: Duration) {
+        let running = std::mem::take(&mut *self.lock());
+        let deadline = Instant::now() + flush;
+        for destination in &running {
+            destination.packer.stop();
+        }
+        let busy =
+            |destination: &Running| !destination.thread.is_finished() || !destination.shipper.is_finished();
+        while running.iter().any(busy) && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
+        for destination in running {
+            if busy(&destination) {
+                tracing::warn!(
+                    destination = destination.status.snapshot().name,
+                    "not everything could be delivered in time; the next start goes on with it"
+                );
+            }
+            destination.packer.abandon();
+            destination.shipper.abort();
+            if destination.thread.join().is_err() {
+                tracing::error!("a packer panicked");
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fills in who acted, where the directory knows the credential or the id.
+fn resolve(directory: &Directory, record: &RecordView<'_>, out: &mut Enrichment) {
+    let fingerprint = record.bytes(Field::CredentialId).and_then(|id| <[u8; 16]>::try_from(id).ok());
+    let by_id = || directory.by_id(std::str::from_utf8(record.bytes(Field::ActorId)?).ok()?);
+    let Some(actor) = fingerprint.and_then(|id| directory.by_fingerprint(&id)).or_else(by_id) else { return };
+    let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    out.actor_type = said(actor.kind);
+    out.actor_id = said(&actor.id);
+    out.actor_name = said(&actor.name);
+    out.actor_email = said(&actor.email);
+    out.actor_provenance = Some("mapped".to_owned());
+}
+
+fn observe(metrics: &Families, destination: &str, event: &PackEvent<'_>) {
+    let label = &[destination];
+    match event {
+        PackEvent::Packed(report) => {
+            metrics.pack_duration.with_label_values(label).observe(report.duration.as_secs_f64());
+            metrics.pack_records.with_label_values(label).inc_by(report.records);
+            metrics.pack_bytes_in.with_label_values(label).inc_by(report.bytes_in);
+            metrics.pack_bytes_out.with_label_values(label).inc_by(report.bytes_out);
+            for (cause, count) in &report.gaps {
+                let labels = &[destination, cause.as_str()];
+                metrics.destination_gap_records.with_label_values(labels).inc_by(*count);
+                tracing::warn!(
+                    destination,
+                    cause = cause.as_str(),
+                    records = count,
+                    "a gap is declared to a destination"
+                );
+            }
+        }
+        PackEvent::Failed(error) => {
+            tracing::error!(destination, error = %Chain(error), "a batch cannot be packed now");
+        }
+        PackEvent::KeyChanged { number, handed_over: true } => {
+            tracing::info!(destination, manifest = number, "the signing key was handed over");
+        }
+        PackEvent::KeyChanged { number, handed_over: false } => {
+            tracing::warn!(
+                destination,
+                manifest = number,
+                "the signing key has changed and the old one is not here: from this manifest on the chain is \
+                 not proved by the key before; set [evidence] previous_key when a key is changed"
+            );
+        }
+        PackEvent::Unanchored(error) => {
+            tracing::error!(destination, error = %Chain(error), "the head of the chain could not be anchored");
+        }
+        PackEvent::Damaged(error) => {
+            tracing::error!(destination, error = %Chain(error), "a batch was damaged and set aside");
+        }
+    }
+}

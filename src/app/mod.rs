@@ -1,0 +1,466 @@
+//! The composition root: what is started in which order, what is stopped in which order,
+//! and who owns every thread and task.
+//!
+//! Start: bind the listeners (a port that is taken must show before anything is made),
+//! open the spool, make the rings, build the site, start the recorder, then the workers.
+//! From here requests are served. What earlier boots left is recovered beside that, and
+//! only then the destinations start, since they must find the old records before they
+//! pass them.
+//!
+//! Stop: the workers drain and end; the recorder drains the rings and writes the boot's
+//! last word; the packers pack what is left and close their chains; the shippers get a
+//! limited time to deliver it. What they can't deliver waits in the outbox.
+
+mod delivery;
+mod keys;
+mod recovery;
+mod rings;
+mod site;
+mod status;
+
+pub use site::routes;
+
+use crate::admin;
+use crate::capture::actor::Fingerprinter;
+use crate::capture::ring::RingReader;
+use crate::clock::Clock;
+use crate::config::{Config, Reload, SecretError};
+use crate::error_chain::Chain;
+use crate::metrics::Families;
+use crate::record::GapCause;
+use crate::recorder::{self, Progress};
+use crate::server::{self, ListenError, SiteOptions, Stage};
+use crate::spool::fs::SystemFs;
+use crate::spool::{OpenError, Spool};
+use delivery::Delivery;
+use recovery::Recovery;
+use status::StatusView;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Threads of the runtime behind the front: admin, shippers.
+const BACKGROUND_THREADS: usize = 2;
+/// Between two attempts to take the admin address over from a predecessor.
+const ADMIN_PAUSE: Duration = Duration::from_millis(250);
+/// Between two looks at whether a stop has come to its end.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+
+/// Why the gateway did not start. Nothing of it runs then.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The admin listener can't be had.
+    #[error("[admin] listen: cannot listen on {address}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The spool can't be opened.
+    #[error("[spool] dir: cannot use {dir}")]
+    Spool {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// There is not enough memory for the rings.
+    #[error("[ring] there is no memory for the rings")]
+    Rings(#[source] io::Error),
+    /// The log can't be begun.
+    #[error("[spool] dir: cannot begin a log in {dir}")]
+    Recorder {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that the configuration names can't be read.
+    #[error("cannot read the {what} {path}")]
+    Read {
+        /// What it is.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A catalogue has problems.
+    #[error("[[source]] {source_name}: its catalogues have problems\n{problems}")]
+    Catalogue {
+        /// The source.
+        source_name: String,
+        /// A line a problem.
+        problems: String,
+    },
+    /// The directory of actors has problems.
+    #[error("[actors] directory: {path} has problems\n{problems}")]
+    Directory {
+        /// The file.
+        path: PathBuf,
+        /// A line a problem.
+        problems: String,
+    },
+    /// A secret can't be had.
+    #[error("{key}")]
+    Secret {
+        /// The configuration key.
+        key: &'static str,
+        /// Why.
+        source: SecretError,
+    },
+    /// A key is not usable.
+    #[error("{key}: {why}")]
+    Key {
+        /// The configuration key.
+        key: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The metrics can't be registered.
+    #[error("cannot register the metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The system gives no thread or no runtime.
+    #[error("the system gives no {what}")]
+    Thread {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Mutex<Config>,
+    site: watch::Sender<Arc<SiteOptions>>,
+    stage: watch::Sender<Stage>,
+    workers: Vec<JoinHandle<()>>,
+    recorder: Option<recorder::Handle>,
+    background: tokio::runtime::Runtime,
+    delivery: Arc<Delivery>,
+    recovery: Option<recovery::Handle>,
+    admin_stop: watch::Sender<bool>,
+    fingerprinter: Arc<Fingerprinter>,
+    metrics: Families,
+    view: Arc<StatusView>,
+    spool: Arc<Spool>,
+    rings_dir: PathBuf,
+    boot: Uuid,
+    failed: Arc<AtomicBool>,
+    refusing: Arc<AtomicBool>,
+}
+
+/// How a reload ends, as a label.
+const RELOAD_RESULTS: [&str; 2] = ["ok", "refused"];
+
+impl Gateway {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// [`StartError`]; what was started until then is ended again.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let boot = Uuid::now_v7();
+        let instance = config.instance.clone().unwrap_or_else(host_name);
+        let workers = worker_count(config.server.workers);
+        let addresses: BTreeSet<SocketAddr> =
+            config.sources.iter().flat_map(|source| source.options.listen.iter().copied()).collect();
+        let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
+        let shared = server::shared(&addresses);
+        let listeners = server::bind(&addresses, workers)?;
+        let admin_listener = std::net::TcpListener::bind(config.admin.listen)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+
+        let dir = config.spool.dir.clone();
+        let spool = Spool::open(&config.spool, Arc::new(SystemFs), boot, &instance)
+            .map_err(|source| StartError::Spool { dir: dir.clone(), source })?;
+        // Sharing a port is for upgrades: the predecessor has the same spool.
+        let is_upgrade = spool.neighbours().is_ok_and(|neighbours| !neighbours.is_empty());
+        let admin_listener = match admin_listener {
+            Ok(listener) => Some(listener),
+            Err(error) if is_upgrade && error.kind() == io::ErrorKind::AddrInUse => None,
+            Err(source) => return Err(StartError::Admin { address: config.admin.listen, source }),
+        };
+        if let Some(&address) = shared.first()
+            && !is_upgrade
+        {
+            return Err(ListenError { address, source: io::ErrorKind::AddrInUse.into() }.into());
+        }
+        let spool = Arc::new(spool);
+        let metrics = Families::new()?;
+        for cause in GapCause::ALL {
+            // Shown from the start, so that the first loss is seen as a rise.
+            metrics.gap_records.with_label_values(&[cause.as_str()]);
+            for destination in &config.destinations {
+                let labels = &[destination.name.as_str(), cause.as_str()];
+                metrics.destination_gap_records.with_label_values(labels);
+            }
+        }
+        for result in RELOAD_RESULTS {
+            metrics.reloads.with_label_values(&[result]);
+        }
+        let fingerprinter = Arc::new(keys::fingerprinter(&config, &spool)?);
+        let signer = keys::signer(&config, &spool, &instance)?;
+        let directory = keys::directory(&config)?;
+        let refusing = Arc::new(AtomicBool::new(false));
+        let site = Arc::new(site::build(&config, &fingerprinter, &refusing, &metrics)?);
+
+        // A slot for every request in flight, and some for those that are just being refused.
+        let slots = config.server.max_in_flight + config.server.max_in_flight / 16 + 64;
+        let rings = rings::make(&config.ring, spool.id(), boot, &instance, workers, slots)
+            .map_err(StartError::Rings)?;
+        rings::remember(&spool, boot, &rings.dir);
+        let (writers, readers): (Vec<_>, Vec<_>) = rings.ends.into_iter().unzip();
+        let gauges = readers.iter().map(RingReader::gauge).collect();
+        let readers = (0u16..).zip(readers).collect();
+        let clock = Clock::System;
+        let progress = Progress::new(config.destinations.iter().map(|destination| destination.name.as_str()));
+        let settings = recorder::Settings {
+            when_full: config.spool.when_full,
+            refusing: Arc::clone(&refusing),
+            sync_interval: config.spool.sync_interval,
+            clock: clock.clone(),
+            progress: Arc::clone(&progress),
+            metrics: metrics.clone(),
+        };
+        let recorder = recorder::start(Arc::clone(&spool), readers, settings)
+            .map_err(|source| StartError::Recorder { dir, source })?;
+
+        let background = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(BACKGROUND_THREADS)
+            .thread_name("background")
+            .enable_all()
+            .build()
+            .map_err(|source| StartError::Thread { what: "runtime", source })?;
+        let public_key = signer.public();
+        let delivery = Arc::new(Delivery::new(delivery::Common {
+            instance: instance.clone(),
+            boot,
+            spool: Arc::clone(&spool),
+            clock: clock.clone(),
+            progress,
+            metrics: metrics.clone(),
+            signer,
+            directory,
+            runtime: background.handle().clone(),
+        }));
+        let view = Arc::new(StatusView::new(status::Parts {
+            instance,
+            boot,
+            recorder: recorder.shared_status(),
+            delivery: Arc::clone(&delivery),
+            metrics: metrics.clone(),
+            rings_outlive_process: rings.outlive_process,
+            rings: gauges,
+            clock: clock.clone(),
+            public_key,
+        }));
+        view.set_sources(&config);
+        let admin_stop = watch::Sender::new(false);
+        let address = config.admin.listen;
+        let admin =
+            serve_admin(address, admin_listener, Arc::clone(&view), metrics.clone(), admin_stop.subscribe());
+        background.spawn(admin);
+
+        let mut gateway = Self {
+            site: watch::Sender::new(site),
+            stage: watch::Sender::new(Stage::Serving),
+            workers: Vec::new(),
+            recorder: Some(recorder),
+            background,
+            delivery,
+            recovery: None,
+            admin_stop,
+            fingerprinter,
+            metrics,
+            view,
+            spool,
+            rings_dir: rings.dir,
+            boot,
+            failed: Arc::default(),
+            refusing,
+            config: Mutex::new(config),
+        };
+        gateway.start_workers(writers, listeners)?;
+        gateway.start_delivery()?;
+        gateway.view.started();
+        Ok(gateway)
+    }
+
+    fn start_workers(
+        &mut self,
+        rings: Vec<crate::capture::RingWriter>,
+        listeners: Vec<Vec<(SocketAddr, std::net::TcpListener)>>,
+    ) -> Result<(), StartError> {
+        let max_connections = self.lock_config().server.max_connections;
+        for (number, (ring, listeners)) in (0u16..).zip(rings.into_iter().zip(listeners)) {
+            let seed = server::Seed {
+                number,
+                ring,
+                stats: self.metrics.requests.lane(),
+                listeners,
+                site: self.site.subscribe(),
+                stage: self.stage.subscribe(),
+                max_connections,
+            };
+            let failed = Arc::clone(&self.failed);
+            let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                if let Err(error) = server::run(seed) {
+                    tracing::error!(worker = number, error = %Chain(&error), "a worker ended");
+                    failed.store(true, Ordering::Release);
+                }
+            });
+            self.workers.push(thread.map_err(|source| StartError::Thread { what: "worker thread", source })?);
+        }
+        Ok(())
+    }
+
+    /// Recovers what earlier boots left, then starts the destinations; beside the traffic.
+    fn start_delivery(&mut self) -> Result<(), StartError> {
+        let destinations = self.lock_config().destinations.clone();
+        let (delivery, view) = (Arc::clone(&self.delivery), Arc::clone(&self.view));
+        let recovered = move || {
+            delivery.start(&destinations);
+            view.recovered();
+        };
+        let recovery = Recovery {
+            spool: Arc::clone(&self.spool),
+            rings_dir: self.rings_dir.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let started = recovery.start(recovered);
+        self.recovery =
+            Some(started.map_err(|source| StartError::Thread { what: "recovery thread", source })?);
+        Ok(())
+    }
+
+    /// Whether a worker has ended by itself: the process should end, so that it is started anew.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Takes over what can change live, and returns what changed and what needs a restart.
+    ///
+    /// # Errors
+    /// When what the new configuration names can't be loaded; the old one stays.
+    pub fn reload(&self, new: Config) -> Result<Reload, StartError> {
+        let mut config = self.lock_config();
+        let reload = config.reload(&new);
+        // Only what can change live is taken over; the rest stays until the restart.
+        let merged = reload.config.clone();
+        let site = site::build(&merged, &self.fingerprinter, &self.refusing, &self.metrics)?;
+        let directory = keys::directory(&merged)?;
+        self.delivery.set_directory(directory);
+        self.site.send_replace(Arc::new(site));
+        self.view.set_sources(&merged);
+        *config = merged;
+        Ok(reload)
+    }
+
+    /// Says in status and metrics how the last reload went.
+    pub fn note_reload(&self, problem: Option<String>) {
+        let [ok, refused] = RELOAD_RESULTS;
+        let result = if problem.is_none() { ok } else { refused };
+        self.metrics.reloads.with_label_values(&[result]).inc();
+        self.view.set_config_problem(problem);
+    }
+
+    /// Ends in order: requests, records, batches, deliveries; each within its time.
+    pub fn stop(mut self) {
+        let (grace, flush) = {
+            let config = self.lock_config();
+            (config.server.grace, config.server.flush)
+        };
+        self.view.stopping();
+        self.stage.send_replace(Stage::Draining);
+        let deadline = Instant::now() + grace;
+        while self.workers.iter().any(|worker| !worker.is_finished()) && Instant::now() < deadline {
+            std::thread::sleep(STOP_LOOK);
+        }
+        self.stage.send_replace(Stage::Stopping);
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+        let mut clean = true;
+        if let Some(recorder) = self.recorder.take() {
+            clean = recorder.finish();
+        }
+        if clean {
+            rings::remove(&self.rings_dir, self.boot);
+        }
+        if let Some(recovery) = self.recovery.take() {
+            recovery.finish();
+        }
+        self.delivery.stop(flush);
+        self.admin_stop.send_replace(true);
+        self.background.shutdown_timeout(Duration::from_secs(1));
+    }
+
+    fn lock_config(&self) -> std::sync::MutexGuard<'_, Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves the admin listener until told to stop. During an upgrade the predecessor still has
+/// the address: it is taken as soon as it is free.
+async fn serve_admin(
+    address: SocketAddr,
+    listener: Option<std::net::TcpListener>,
+    view: Arc<StatusView>,
+    metrics: Families,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut stopped = stop.clone();
+    let served = async {
+        let listener = match listener {
+            Some(listener) => tokio::net::TcpListener::from_std(listener)?,
+            None => loop {
+                match tokio::net::TcpListener::bind(address).await {
+                    Ok(listener) => break listener,
+                    Err(_) => tokio::time::sleep(ADMIN_PAUSE).await,
+                }
+            },
+        };
+        let shutdown = async move {
+            // An error says that the gateway is gone, which ends this too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        admin::serve(listener, view as Arc<dyn admin::View>, metrics, shutdown).await
+    };
+    let result: io::Result<()> = tokio::select! {
+        result = served => result,
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    };
+    if let Err(error) = result {
+        tracing::error!(error = %Chain(&error), "the admin listener failed");
+    }
+}
+
+fn worker_count(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+/// The machine's name, which stays the same over restarts.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_str().ok().filter(|name| !name.is_empty()).unwrap_or("onrecord").to_owned()
+}

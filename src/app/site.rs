@@ -1,0 +1,103 @@
+//! Builds what workers serve from what the configuration names: loads catalogues, makes
+//! route tables, and joins them with the rules of capture.
+
+use super::StartError;
+use crate::capture::SourcePlan;
+use crate::capture::actor::{ActorRules, Fingerprinter};
+use crate::capture::redact::Redactor;
+use crate::config::{CatalogueRef, Config, SourceConfig};
+use crate::metrics::Families;
+use crate::proxy::SourceOptions;
+use crate::routes::{Catalogue, CatalogueFormat, CatalogueProblem, RouteTable};
+use crate::server::SiteOptions;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Builds all sources. `config` is checked; what can still fail is what it names.
+pub(super) fn build(
+    config: &Config,
+    fingerprinter: &Arc<Fingerprinter>,
+    refusing: &Arc<AtomicBool>,
+    metrics: &Families,
+) -> Result<SiteOptions, StartError> {
+    let sources = config.sources.iter().map(|source| {
+        let routes = Arc::new(routes(source)?);
+        let mut options = source.options.clone();
+        if options.namespace.is_empty() {
+            routes.namespace().unwrap_or("api").clone_into(&mut options.namespace);
+        }
+        let redacted = config.redact.query.iter().chain(routes.secret_query()).map(String::as_str);
+        let plan = SourcePlan {
+            name: options.name.clone(),
+            namespace: options.namespace.clone(),
+            path_prefix: options.path_prefix.clone(),
+            organization: options.organization.clone(),
+            trusted_proxies: options.trusted_proxies.clone(),
+            actor: actor_rules(&options, &routes)?,
+            redactor: Arc::new(Redactor::new(redacted)),
+            fingerprinter: Arc::clone(fingerprinter),
+            labels: SourcePlan::labels(&options.name, &routes),
+            collector: metrics.requests.clone(),
+            routes,
+        };
+        Ok((options, Arc::new(plan)))
+    });
+    Ok(SiteOptions {
+        sources: sources.collect::<Result<_, StartError>>()?,
+        max_in_flight: config.server.max_in_flight,
+        refusing: Arc::clone(refusing),
+    })
+}
+
+/// The routes of one source, from all of its catalogues.
+///
+/// # Errors
+/// When a catalogue can't be read, or has problems by itself or beside the others.
+pub fn routes(source: &SourceConfig) -> Result<RouteTable, StartError> {
+    let catalogues = source.catalogues.iter().map(|reference| load(&source.options.name, reference));
+    let catalogues = catalogues.collect::<Result<Vec<_>, _>>()?;
+    let api_host = source.api_host.as_deref().unwrap_or(&source.options.upstream.host);
+    let mut table = RouteTable::build(&catalogues, api_host)
+        .map_err(|problems| refused(&source.options.name, &problems))?;
+    if let Some(placeholder) = &source.organization_placeholder {
+        table.take_organization_from(placeholder);
+    }
+    Ok(table)
+}
+
+fn load(source: &str, reference: &CatalogueRef) -> Result<Catalogue, StartError> {
+    match reference {
+        CatalogueRef::Preset(name) => Catalogue::preset(name).ok_or_else(|| StartError::Catalogue {
+            source_name: source.to_owned(),
+            problems: format!("there is no preset {name}"),
+        }),
+        CatalogueRef::File(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| StartError::Read {
+                what: "catalogue",
+                path: path.clone(),
+                source,
+            })?;
+            Catalogue::parse(&path.to_string_lossy(), &text, format_of(path))
+                .map_err(|problems| refused(source, &problems))
+        }
+    }
+}
+
+fn format_of(path: &Path) -> CatalogueFormat {
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        CatalogueFormat::Toml
+    } else {
+        CatalogueFormat::Json
+    }
+}
+
+fn refused(source: &str, problems: &[CatalogueProblem]) -> StartError {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    StartError::Catalogue { source_name: source.to_owned(), problems: problems.join("\n") }
+}
+
+fn actor_rules(options: &SourceOptions, routes: &RouteTable) -> Result<ActorRules, StartError> {
+    ActorRules::new(routes.api_key_headers(), &options.api_key_headers, &options.actor_headers)
+        .map_err(|error| StartError::Key { key: "[source.actor]", why: error.to_string() })
+}

@@ -1,0 +1,29 @@
+//! `onrecord prove`.
+
+use super::{ProveArgs, print_error};
+use crate::evidence::proof::prove;
+use crate::evidence::store::DirSource;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Writes the proof of one record.
+pub(super) fn run(args: &ProveArgs) -> ExitCode {
+    match write(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(args: &ProveArgs) -> Result<(), Box<dyn std::error::Error>> {
+    let proof = prove(&DirSource::new(&args.path), args.id)?;
+    let text = serde_json::to_string_pretty(&proof)?;
+    match &args.out {
+        Some(path) => std::fs::write(path, format!("{text}\n"))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?,
+        None => writeln!(std::io::stdout(), "{text}")?,
+    }
+    Ok(())
+}
