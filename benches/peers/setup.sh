@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs the peers (Debian packages) and builds the small C load tools into target/bench-bin.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+bin=${BENCH_BIN:-$(cd "$here/../.." && pwd)/target/bench-bin}
+mkdir -p "$bin"
+need=()
+for pair in nginx:nginx-light haproxy:haproxy wrk:wrk h2load:nghttp2-client strace:strace valgrind:valgrind \
+  gcc:gcc openssl:openssl python3:python3 curl:curl; do
+  command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
+done
+if ((${#need[@]})); then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}"
+fi
+gcc -O2 -o "$bin/openload" "$here/src/openload.c" -lm
+gcc -O2 -w -o "$bin/tcpfwd" "$here/src/tcpfwd.c"
+gcc -O2 -w -o "$bin/stub" "$here/src/stub.c"

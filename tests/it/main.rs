@@ -1,0 +1,34 @@
+//! The gateway from outside: the real process, real sockets, real files.
+//!
+//! One binary, one module a promise. `ONRECORD_FULL=1` runs the long versions of
+//! the load tests, `ONRECORD_SEED=n` repeats a random one, `ONRECORD_KEEP=1`
+//! keeps every folder. A failed test prints the gateway's log and where its
+//! folder is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails loudly"
+)]
+
+mod harness;
+mod harness_checks;
+
+mod admin;
+mod architecture;
+mod bad_config;
+mod bad_disk;
+mod deploy;
+mod duckdb;
+mod evidence;
+mod forwarding;
+mod outcomes;
+mod pipeline;
+mod records;
+mod reload;
+mod shutdown;
+mod store_faults;
+mod stores;
+mod survives_kill;
+mod ten_thousand;
