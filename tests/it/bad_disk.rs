@@ -15,6 +15,15 @@ fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// A file where a destination's folder should be, which the gateway may be making just now.
+fn put_in_the_way(place: &Path) {
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    until("a file in the folder's place", PATIENCE, || {
+        std::fs::remove_dir_all(place).ok();
+        std::fs::write(place, b"in the way").ok()
+    });
+}
+
 /// A tmpfs of its own, unmounted at the end.
 struct SmallDisk {
     path: PathBuf,
@@ -235,9 +244,7 @@ fn refuse_new_answers_503_at_the_bound_and_goes_on_once_there_is_room() {
         .start();
     // A file where the folder should be: nothing can be delivered.
     let place = gateway.destination("main");
-    std::fs::remove_dir_all(&place).ok();
-    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-    std::fs::write(&place, b"in the way").unwrap();
+    put_in_the_way(&place);
     let mut first = 0;
     until("a refusal", PATIENCE * 2, || {
         let saw = Load { first, ..Load::calm(51, 1000) }.run(gateway.address());
@@ -259,9 +266,7 @@ fn a_destination_that_cannot_be_written_fails_loudly_and_delivers_all_once_mende
     let mut gateway = Gateway::before(&origin.url());
     // A file where the folder should be is an obstacle for root too.
     let place = gateway.destination("main");
-    std::fs::remove_dir_all(&place).ok();
-    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-    std::fs::write(&place, b"in the way").unwrap();
+    put_in_the_way(&place);
     let saw = Load::calm(41, 200).run(gateway.address());
     assert!(saw.iter().all(|saw| saw.complete));
     until("the failure in the status", PATIENCE * 2, || {
