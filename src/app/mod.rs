@@ -22,13 +22,14 @@ pub use site::routes;
 
 use crate::admin;
 use crate::capture::actor::Fingerprinter;
+use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
 use crate::config::{Config, Reload, SecretError};
 use crate::error_chain::Chain;
 use crate::metrics::Families;
 use crate::record::GapCause;
-use crate::recorder::{self, Progress};
+use crate::recorder::{self, LaneEnd, Progress};
 use crate::server::{self, ListenError, SiteOptions, Stage};
 use crate::spool::fs::SystemFs;
 use crate::spool::{OpenError, Spool};
@@ -225,7 +226,12 @@ impl Gateway {
         rings::remember(&spool, boot, &rings.dir);
         let (writers, readers): (Vec<_>, Vec<_>) = rings.ends.into_iter().unzip();
         let gauges = readers.iter().map(RingReader::gauge).collect();
-        let readers = (0u16..).zip(readers).collect();
+        let signal = Arc::default();
+        let commits: Vec<_> = readers.iter().map(|_| Commits::new(&signal)).collect();
+        let lanes = (0u16..)
+            .zip(readers.into_iter().zip(&commits))
+            .map(|(number, (ring, commits))| LaneEnd { number, ring, commits: Arc::clone(commits) })
+            .collect();
         let clock = Clock::System;
         let progress = Progress::new(config.destinations.iter().map(|destination| destination.name.as_str()));
         let settings = recorder::Settings {
@@ -236,7 +242,7 @@ impl Gateway {
             progress: Arc::clone(&progress),
             metrics: metrics.clone(),
         };
-        let recorder = recorder::start(Arc::clone(&spool), readers, settings)
+        let recorder = recorder::start(Arc::clone(&spool), lanes, settings)
             .map_err(|source| StartError::Recorder { dir, source })?;
 
         let background = tokio::runtime::Builder::new_multi_thread()

@@ -104,6 +104,7 @@ impl StatusView {
     fn recorder(&self) -> RecorderStatus {
         let mut status = self.parts.recorder.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let silent = self.parts.clock.monotonic().saturating_sub(status.told);
+        let silent = silent + status.syncing.unwrap_or_default();
         if silent >= SILENCE && status.trouble.is_none() {
             let seconds = silent.as_secs();
             status.trouble =

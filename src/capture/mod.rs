@@ -9,6 +9,7 @@
 pub mod actor;
 mod body;
 pub mod cache_status;
+pub mod commit;
 mod exchange;
 mod lane;
 mod layer;

@@ -1,11 +1,13 @@
 //! One lane as the recorder sees it: how far its ring is drained, and which of its
 //! sequences are accounted for.
 
-use super::{ENTRY_VERSION, LaneStatus};
+use super::{ENTRY_VERSION, LaneEnd, LaneStatus};
+use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::record::{Gap, GapCause, LaneMark, SequenceSet};
 use crate::spool::frame::{self, Header, Kind};
 use crate::spool::{AppendError, SegmentWriter};
+use std::sync::Arc;
 
 /// Bytes appended at once at most, so that one full ring does not hold up the others.
 const RUN_BYTES: usize = 1024 * 1024;
@@ -15,6 +17,7 @@ const RUN_BYTES: usize = 1024 * 1024;
 pub(super) struct LaneTail {
     number: u16,
     ring: RingReader,
+    commits: Arc<Commits>,
     position: u64,
     /// `taken` as last seen, before the ring was drained.
     taken: u64,
@@ -34,11 +37,13 @@ pub(super) struct Drained {
 }
 
 impl LaneTail {
-    pub(super) fn new(number: u16, ring: RingReader) -> Self {
+    pub(super) fn new(end: LaneEnd) -> Self {
+        let LaneEnd { number, ring, commits } = end;
         Self {
             number,
             position: ring.counters().tail,
             ring,
+            commits,
             taken: 0,
             open: 0,
             accounted: SequenceSet::new(),
@@ -115,6 +120,35 @@ impl LaneTail {
         let count = gap.sequences.count();
         self.declared += count;
         Ok(count)
+    }
+
+    pub(super) fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    /// Whether somebody waits for what is not on disk, be it in the log or still in the ring.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.commits.wanted() > self.commits.durable()
+    }
+
+    /// Whether an fsync would bring somebody nearer to what he waits for.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_wanted() && self.position > self.commits.durable()
+    }
+
+    /// Everything before this position is on disk.
+    pub(super) fn committed(&self, position: u64) {
+        self.commits.publish(position);
+    }
+
+    /// Everything that was taken from the ring is on disk.
+    pub(super) fn committed_all(&self) {
+        self.commits.publish(self.position);
+    }
+
+    /// Of what was taken from the ring and is not on disk, some is lost.
+    pub(super) fn lost(&self) {
+        self.commits.publish_lost(self.position);
     }
 
     pub(super) fn mark(&self) -> LaneMark {

@@ -28,6 +28,7 @@ pub mod retention;
 pub mod segment;
 pub mod sim;
 mod store;
+mod sync;
 mod tail;
 mod writer;
 
@@ -37,6 +38,7 @@ pub use options::{Options, WhenFull};
 pub use reader::BootReader;
 pub use recover::{LostBytes, RecoverError, RecoveredBoot};
 pub use store::{OpenError, RemoveError, Spool};
+pub use sync::{SyncDone, SyncJob};
 pub use tail::{Tail, Tails};
 pub use writer::{AppendError, Appended, RotateError, Rotated, SegmentWriter, SyncError};
 

@@ -18,6 +18,7 @@ use super::Options;
 use super::frame;
 use super::fs::{File, Fs, is_full, read_full_at, write_all_at};
 use super::segment::{self, Header, Id};
+use super::sync::{SyncDone, SyncJob};
 use super::tail::{Tail, Tails};
 
 /// The writer of one boot's log. It has no segment at first: the first
@@ -34,7 +35,7 @@ pub struct SegmentWriter {
     /// The newest segment's number; 0 before the first.
     number: u64,
     created: u64,
-    file: Option<Box<dyn File>>,
+    file: Option<Arc<dyn File>>,
     /// Behind the last whole frame.
     length: u64,
     /// Behind the last byte that is on disk for sure.
@@ -42,6 +43,8 @@ pub struct SegmentWriter {
     /// Behind the marks at the head.
     head_end: u64,
     trusted: bool,
+    /// Fsyncs that were begun and whose end is not known yet.
+    syncing: u32,
 }
 
 /// What an append did.
@@ -171,6 +174,7 @@ impl SegmentWriter {
             synced: length,
             head_end: length,
             trusted: false,
+            syncing: 0,
         }
     }
 
@@ -189,8 +193,10 @@ impl SegmentWriter {
         };
         if let Err(source) = write_all_at(file, frames, self.length) {
             // What was written of a frame must not stay: the next run would come behind it.
-            // And power loss must not bring it back under frames that come later.
-            self.trusted = file.set_len(self.length).and_then(|()| file.sync_data()).is_ok();
+            // And power loss must not bring it back under frames that come later. Which of two
+            // fsyncs at once is told of an error is the system's choice: then it is not trusted.
+            let cut = file.set_len(self.length);
+            self.trusted = self.syncing == 0 && cut.and_then(|()| file.sync_data()).is_ok();
             if self.trusted {
                 self.synced = self.length;
             }
@@ -211,28 +217,68 @@ impl SegmentWriter {
     /// # Errors
     /// [`SyncError`]: rotate, which writes the named bytes once more.
     pub fn sync(&mut self) -> Result<(), SyncError> {
-        let file = match self.file.as_deref() {
-            None if self.synced == self.length => return Ok(()),
-            Some(_) if self.trusted && self.synced == self.length => return Ok(()),
-            Some(file) if self.trusted => file,
-            _ => return Err(SyncError::NeedsSegment),
-        };
-        match file.sync_data() {
+        match self.begin_sync()? {
+            Some(job) => {
+                let done = job.run();
+                self.end_sync(done)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The fsync that would make everything that was appended survive power loss, to be run
+    /// wherever it may block, and its outcome to be given to [`SegmentWriter::end_sync`].
+    /// Appending goes on meanwhile; what comes then is not in this one. `None`: there is
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// [`SyncError::NeedsSegment`].
+    pub fn begin_sync(&mut self) -> Result<Option<SyncJob>, SyncError> {
+        match &self.file {
+            None if self.synced == self.length => Ok(None),
+            Some(_) if self.trusted && self.synced == self.length => Ok(None),
+            Some(file) if self.trusted => {
+                self.syncing += 1;
+                Ok(Some(SyncJob::new(Arc::clone(file), self.number, self.synced..self.length)))
+            }
+            _ => Err(SyncError::NeedsSegment),
+        }
+    }
+
+    /// Takes the outcome of an fsync.
+    ///
+    /// # Errors
+    /// [`SyncError`]: rotate, which writes the named bytes once more.
+    pub fn end_sync(&mut self, done: SyncDone) -> Result<(), SyncError> {
+        self.syncing = self.syncing.saturating_sub(1);
+        if done.segment != self.number {
+            // Its successor has whatever was not on disk when it was sealed.
+            return Ok(());
+        }
+        match done.result {
             Ok(()) => {
-                self.synced = self.length;
+                self.synced = self.synced.max(done.bytes.end);
                 Ok(())
             }
             Err(source) => {
                 self.trusted = false;
+                self.synced = self.synced.min(done.bytes.start);
                 let unsynced = self.synced..self.length;
                 Err(SyncError::Poisoned { path: self.path(), unsynced, source })
             }
         }
     }
 
-    /// Seals the segment and begins the next one with these marks, then with
-    /// whatever of the old one is not known to be on disk. All of it is on disk
-    /// when this returns.
+    /// Whether an fsync was begun whose outcome is not known yet.
+    #[must_use]
+    pub fn is_syncing(&self) -> bool {
+        self.syncing > 0
+    }
+
+    /// Seals the segment and begins the next one with these marks (and what else
+    /// belongs at its head), then with whatever of the old one is not known to be on disk.
+    /// All of it is on disk when this returns. Not to be called while an fsync runs: that
+    /// one may hang, and this would hang with it.
     ///
     /// # Errors
     /// [`RotateError`]; the log goes on where it was if
@@ -328,7 +374,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<Box<dyn File>> {
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<Arc<dyn File>> {
         let file = match self.fs.create_new(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.fs.remove_file(path)?;
@@ -338,7 +384,7 @@ impl SegmentWriter {
         };
         write_all_at(&*file, bytes, 0)?;
         file.sync_data()?;
-        Ok(file)
+        Ok(Arc::from(file))
     }
 
     /// As much of this range as the system still gives: after a failed fsync it

@@ -43,6 +43,12 @@ impl RingWriter {
         self.taken
     }
 
+    /// The position behind the newest frame: the ticket of whoever has just closed a record.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.head
+    }
+
     /// Takes a sequence and opens a slot with this intent (cut at the slot's size).
     /// `None` when every slot is taken; then no sequence was taken either.
     #[inline]

@@ -1,0 +1,89 @@
+//! Where the recorder's fsyncs run: on the spot, or on a thread of their own, so that a disk
+//! that hangs does not keep the recorder from draining the rings.
+
+use crate::capture::commit::Signal;
+use crate::spool::{SyncDone, SyncJob};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+
+/// Runs fsyncs, one at a time.
+#[derive(Debug)]
+pub struct Syncer(Place);
+
+#[derive(Debug)]
+enum Place {
+    Inline(Option<SyncDone>),
+    Thread { jobs: Sender<SyncJob>, done: Receiver<SyncDone>, busy: bool },
+}
+
+impl Syncer {
+    /// Each fsync runs within the turn that begins it: for tests and simulation, where one
+    /// thread does everything.
+    #[must_use]
+    pub fn inline() -> Self {
+        Self(Place::Inline(None))
+    }
+
+    /// Fsyncs run on a thread of their own, which wakes the recorder when one ends.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn thread(signal: Arc<Signal>) -> io::Result<Self> {
+        let (jobs, work) = channel::<SyncJob>();
+        let (tell, done) = channel();
+        std::thread::Builder::new().name("syncer".into()).spawn(move || {
+            for job in work {
+                if tell.send(job.run()).is_err() {
+                    break;
+                }
+                signal.wake();
+            }
+        })?;
+        Ok(Self(Place::Thread { jobs, done, busy: false }))
+    }
+
+    /// Whether an fsync runs. Nothing more may be begun then.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(&self.0, Place::Thread { busy: true, .. } | Place::Inline(Some(_)))
+    }
+
+    /// Begins an fsync; not while one runs.
+    pub(super) fn begin(&mut self, job: SyncJob) {
+        match &mut self.0 {
+            Place::Inline(done) => *done = Some(job.run()),
+            Place::Thread { jobs, busy, .. } => {
+                // Without its thread nothing ends any more: that is told like a disk that hangs.
+                let _ = jobs.send(job);
+                *busy = true;
+            }
+        }
+    }
+
+    /// The outcome of the fsync that was begun, once it is there.
+    pub(super) fn take(&mut self) -> Option<SyncDone> {
+        match &mut self.0 {
+            Place::Inline(done) => done.take(),
+            Place::Thread { done, busy, .. } => match done.try_recv() {
+                Ok(outcome) => {
+                    *busy = false;
+                    Some(outcome)
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+            },
+        }
+    }
+
+    /// Waits for the outcome of the fsync that runs, for as long as the disk takes. `None` if
+    /// none runs.
+    pub(super) fn wait(&mut self) -> Option<SyncDone> {
+        match &mut self.0 {
+            Place::Inline(done) => done.take(),
+            Place::Thread { done, busy: busy @ true, .. } => {
+                *busy = false;
+                done.recv().ok()
+            }
+            Place::Thread { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Whoever was told "it is on disk" finds it there after power was lost.
+
+use super::*;
+use proptest::prelude::*;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Open,
+    Close(usize),
+    Turn,
+    Pass(u64),
+    FailSync,
+    FailDirSync,
+    Fill,
+    Room,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::Open),
+        6 => any::<usize>().prop_map(Step::Close),
+        6 => Just(Step::Turn),
+        2 => (1u64..2_000).prop_map(Step::Pass),
+        1 => Just(Step::FailSync),
+        1 => Just(Step::FailDirSync),
+        1 => Just(Step::Fill),
+        1 => Just(Step::Room),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn a_ticket_that_was_answered_is_in_the_log_after_power_loss(
+        seed: u64, steps in proptest::collection::vec(step(), 1..120),
+    ) {
+        let fs = machine(seed);
+        let mut process = Process::start(&fs, 4096, Syncer::inline());
+        let mut open = Vec::new();
+        let mut waiting: Vec<(u64, u64)> = Vec::new();
+        let mut told = Vec::new();
+        for step in steps {
+            match step {
+                Step::Open if open.len() < 30 => open.push(process.open()),
+                Step::Open => {}
+                Step::Close(_) if open.is_empty() => {}
+                Step::Close(pick) => {
+                    let exchange = open.swap_remove(pick % open.len());
+                    waiting.extend(process.close(exchange).map(|ticket| (ticket, exchange.0)));
+                }
+                Step::Turn => { process.recorder.turn(); }
+                Step::Pass(milliseconds) => process.clock.advance(Duration::from_millis(milliseconds)),
+                Step::FailSync => fs.faults(|faults| faults.failing_syncs = 1),
+                Step::FailDirSync => fs.faults(|faults| faults.failing_dir_syncs = 1),
+                Step::Fill => fs.faults(|faults| faults.room = Some(0)),
+                Step::Room => fs.faults(|faults| faults.room = None),
+            }
+            waiting.retain(|&(ticket, sequence)| match process.commits.fate(ticket) {
+                None => true,
+                Some(Fate::Durable) => { told.push(sequence); false }
+                Some(Fate::Lost) => false,
+            });
+        }
+        drop(process);
+        fs.lose_power();
+        let found = after_power_loss(&fs);
+        for sequence in told {
+            prop_assert!(found.records.contains(sequence), "{sequence} was promised: {found:?}");
+        }
+    }
+}
