@@ -17,6 +17,7 @@ mod recovery;
 mod rings;
 mod site;
 mod status;
+mod upstreams;
 
 pub use site::routes;
 
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Reload, SecretError};
 use crate::error_chain::Chain;
 use crate::metrics::Families;
+use crate::proxy::{UpstreamShared, UpstreamTlsError};
 use crate::record::GapCause;
 use crate::recorder::{self, LaneEnd, Progress};
 use crate::server::{self, ListenError, SiteOptions, Stage};
@@ -114,6 +116,14 @@ pub enum StartError {
         /// A line a problem.
         problems: String,
     },
+    /// TLS towards an upstream can't be had.
+    #[error("[[source]] {source_name}: [source.forward]")]
+    UpstreamTls {
+        /// The source.
+        source_name: String,
+        /// Why.
+        source: UpstreamTlsError,
+    },
     /// A secret can't be had.
     #[error("{key}")]
     Secret {
@@ -163,6 +173,7 @@ pub struct Gateway {
     boot: Uuid,
     failed: Arc<AtomicBool>,
     refusing: Arc<AtomicBool>,
+    upstreams: Vec<Arc<UpstreamShared>>,
 }
 
 /// How a reload ends, as a label.
@@ -217,7 +228,8 @@ impl Gateway {
         let signer = keys::signer(&config, &spool, &instance)?;
         let directory = keys::directory(&config)?;
         let refusing = Arc::new(AtomicBool::new(false));
-        let site = Arc::new(site::build(&config, &fingerprinter, &refusing, &metrics)?);
+        let upstreams = upstreams::make(&config)?;
+        let site = Arc::new(site::build(&config, &fingerprinter, &refusing, &metrics, &upstreams)?);
 
         // A slot for every request in flight, and some for those that are just being refused.
         let slots = config.server.max_in_flight + config.server.max_in_flight / 16 + 64;
@@ -251,6 +263,7 @@ impl Gateway {
             .enable_all()
             .build()
             .map_err(|source| StartError::Thread { what: "runtime", source })?;
+        upstreams::watch(&upstreams, background.handle());
         let public_key = signer.public();
         let delivery = Arc::new(Delivery::new(delivery::Common {
             instance: instance.clone(),
@@ -273,6 +286,7 @@ impl Gateway {
             rings: gauges,
             clock: clock.clone(),
             public_key,
+            upstreams: upstreams.clone(),
         }));
         view.set_sources(&config);
         let admin_stop = watch::Sender::new(false);
@@ -298,6 +312,7 @@ impl Gateway {
             boot,
             failed: Arc::default(),
             refusing,
+            upstreams,
             config: Mutex::new(config),
         };
         gateway.start_workers(writers, listeners)?;
@@ -368,7 +383,7 @@ impl Gateway {
         let reload = config.reload(&new);
         // Only what can change live is taken over; the rest stays until the restart.
         let merged = reload.config.clone();
-        let site = site::build(&merged, &self.fingerprinter, &self.refusing, &self.metrics)?;
+        let site = site::build(&merged, &self.fingerprinter, &self.refusing, &self.metrics, &self.upstreams)?;
         let directory = keys::directory(&merged)?;
         self.delivery.set_directory(directory);
         self.site.send_replace(Arc::new(site));

@@ -7,7 +7,7 @@ use crate::capture::actor::{ActorRules, Fingerprinter};
 use crate::capture::redact::Redactor;
 use crate::config::{CatalogueRef, Config, SourceConfig};
 use crate::metrics::Families;
-use crate::proxy::SourceOptions;
+use crate::proxy::{SourceOptions, UpstreamShared};
 use crate::routes::{Catalogue, CatalogueFormat, CatalogueProblem, RouteTable};
 use crate::server::SiteOptions;
 use std::path::Path;
@@ -20,6 +20,7 @@ pub(super) fn build(
     fingerprinter: &Arc<Fingerprinter>,
     refusing: &Arc<AtomicBool>,
     metrics: &Families,
+    upstreams: &[Arc<UpstreamShared>],
 ) -> Result<SiteOptions, StartError> {
     let sources = config.sources.iter().map(|source| {
         let routes = Arc::new(routes(source)?);
@@ -45,6 +46,7 @@ pub(super) fn build(
     });
     Ok(SiteOptions {
         sources: sources.collect::<Result<_, StartError>>()?,
+        upstreams: upstreams.to_vec(),
         max_in_flight: config.server.max_in_flight,
         refusing: Arc::clone(refusing),
     })
@@ -57,7 +59,7 @@ pub(super) fn build(
 pub fn routes(source: &SourceConfig) -> Result<RouteTable, StartError> {
     let catalogues = source.catalogues.iter().map(|reference| load(&source.options.name, reference));
     let catalogues = catalogues.collect::<Result<Vec<_>, _>>()?;
-    let api_host = source.api_host.as_deref().unwrap_or(&source.options.upstream.host);
+    let api_host = source.api_host.as_deref().unwrap_or(source.options.upstream.host());
     let mut table = RouteTable::build(&catalogues, api_host)
         .map_err(|problems| refused(&source.options.name, &problems))?;
     if let Some(placeholder) = &source.organization_placeholder {

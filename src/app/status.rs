@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::deliver::Cause;
 use crate::metrics::Families;
 use crate::pack::Manifest;
+use crate::proxy::UpstreamShared;
 use crate::recorder::RecorderStatus;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     /// The public key that manifests are checked with.
     pub(super) public_key: String,
+    /// The sources' upstreams, in the order of the sources.
+    pub(super) upstreams: Vec<Arc<UpstreamShared>>,
 }
 
 /// Composes the status.
@@ -75,7 +78,7 @@ impl StatusView {
                 "name": options.name,
                 "listen": options.listen,
                 "hosts": options.hosts,
-                "upstream": options.upstream.authority,
+                "upstream": options.upstream.listed(),
             })
         };
         self.lock().sources = config.sources.iter().map(source).collect();
@@ -111,6 +114,14 @@ impl StatusView {
                 Some(format!("the disk has not answered for {seconds} s; the rings hold what comes"));
         }
         status
+    }
+
+    fn sources(&self, sources: &[Value]) -> Vec<Value> {
+        let mut sources = sources.to_vec();
+        for (source, upstream) in sources.iter_mut().zip(&self.parts.upstreams) {
+            source["addresses"] = super::upstreams::status(upstream);
+        }
+        sources
     }
 
     fn rings(&self) -> Vec<Value> {
@@ -192,7 +203,7 @@ impl StatusView {
             "version": env!("CARGO_PKG_VERSION"),
             "config_problem": own.config_problem,
             "recovered": own.recovered,
-            "sources": own.sources,
+            "sources": self.sources(&own.sources),
             "lanes": recorder.lanes,
             "rings": self.rings(),
             "open": open,
@@ -248,6 +259,7 @@ impl View for StatusView {
             let fill = ring.bytes_used() as f64 / ring.bytes().max(1) as f64;
             metrics.ring_fill.with_label_values(&[&lane.to_string()]).set(fill);
         }
+        super::upstreams::refresh(&self.parts.upstreams, metrics);
         let recorder = self.recorder();
         metrics.spool_bound.set(i64::try_from(recorder.spool_bound).unwrap_or(i64::MAX));
         metrics.spool_failing.set(i64::from(recorder.trouble.is_some()));
@@ -285,6 +297,6 @@ impl View for StatusView {
 }
 
 /// Brings a counter up to a number that only rises.
-fn raise(counter: &prometheus::IntCounter, to: u64) {
+pub(super) fn raise(counter: &prometheus::IntCounter, to: u64) {
     counter.inc_by(to.saturating_sub(counter.get()));
 }

@@ -39,8 +39,13 @@ impl<B: Body> RecordedBody<B> {
 }
 
 impl<B> RecordedBody<B> {
-    /// A body that nobody will read: its exchange is closed already.
-    pub(super) fn off_record(inner: B) -> Self {
+    /// Takes the exchange back out of the body; `None`: it is closed already.
+    pub fn into_parts(self) -> (B, Option<Exchange>) {
+        (self.inner, self.exchange)
+    }
+
+    /// A body that nobody will read: its exchange is closed already, or kept elsewhere.
+    pub fn off_record(inner: B) -> Self {
         Self { inner, exchange: None }
     }
 }

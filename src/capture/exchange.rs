@@ -134,7 +134,8 @@ impl Account {
         self.received.get()
     }
 
-    pub(super) fn add_sent(&self, bytes: usize) {
+    /// Counts bytes of the response body.
+    pub fn add_sent(&self, bytes: usize) {
         self.sent.set(self.sent.get() + bytes as u64);
     }
 

@@ -58,8 +58,7 @@ fn summary(file: &Path, config: &Config) -> String {
         } else {
             format!(" (from {})", options.path_prefix)
         };
-        let upstream = &options.upstream;
-        let _ = write!(out, "{prefix} to http://{}{}", upstream.authority, upstream.base_path);
+        let _ = write!(out, "{prefix} to {}", options.upstream.listed());
         let catalogues =
             if catalogues.is_empty() { "no catalogue".to_owned() } else { catalogues.join(", ") };
         let _ = writeln!(out, ", {catalogues}");

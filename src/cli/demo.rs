@@ -6,6 +6,7 @@ use super::{DemoArgs, log, print_error, sample, traffic};
 use crate::app::Gateway;
 use crate::config::{self, Config};
 use crate::deliver::Store;
+use crate::proxy::{Place, UpstreamAddress};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,9 +84,10 @@ pub fn config(args: &DemoArgs, upstream: SocketAddr) -> Result<Config, config::P
     config.spool.dir = args.dir.join("spool");
     for source in &mut config.sources {
         source.options.listen = vec![args.gateway_listen.unwrap_or_else(|| preferred_or_free(8080))];
-        source.options.upstream.host = upstream.ip().to_string();
-        source.options.upstream.port = upstream.port();
-        source.options.upstream.authority = upstream.to_string();
+        source.options.upstream.addresses = vec![UpstreamAddress {
+            place: Place::Tcp { host: upstream.ip().to_string(), port: upstream.port() },
+            authority: upstream.to_string(),
+        }];
     }
     for destination in &mut config.destinations {
         destination.store = Store::Dir { path: objects(args) };
@@ -213,7 +215,7 @@ mod tests {
         let config = config(&args, "127.0.0.1:9".parse().unwrap()).unwrap();
         assert_eq!(config.warnings(), Vec::<String>::new());
         assert_eq!(config.sources[0].options.listen, ["127.0.0.1:1".parse().unwrap()]);
-        assert_eq!(config.sources[0].options.upstream.authority, "127.0.0.1:9");
+        assert_eq!(config.sources[0].options.upstream.listed(), "http://127.0.0.1:9");
         assert_eq!(config.spool.dir, Path::new("d/spool"));
     }
 

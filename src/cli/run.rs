@@ -35,7 +35,7 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     };
     for source in &config.sources {
         for address in &source.options.listen {
-            tracing::info!(source = source.options.name, %address, upstream = source.options.upstream.authority, "listening");
+            tracing::info!(source = source.options.name, %address, upstream = source.options.upstream.listed(), "listening");
         }
     }
     tracing::info!(address = %config.admin.listen, "admin listener: /metrics /healthz /readyz /api/v1/status");

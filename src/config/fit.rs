@@ -4,6 +4,7 @@ use super::OWN_SOURCE;
 use super::nearest::nearest;
 use super::raw::source::Source;
 use super::raw::{At, Document, File};
+use crate::proxy::Place;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
@@ -149,20 +150,24 @@ fn covers(one: SocketAddr, other: SocketAddr) -> bool {
 /// An upstream that is the gateway itself would be called for ever.
 fn loops(document: &Document<'_>, source: &Source, file: &File) {
     let Some(upstream) = &source.upstream else { return };
-    let ip = match upstream.value.host.as_str() {
-        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
-        host => host.parse::<IpAddr>().ok(),
-    };
-    let Some(ip) = ip else { return };
-    let target = SocketAddr::new(ip, upstream.value.port);
-    let mut listens = file.sources.iter().flat_map(|source| &source.listen);
-    let own = listens.find(|listen| {
-        let wildcard = listen.value.ip().is_unspecified() && ip.is_loopback();
-        listen.value.port() == target.port() && (listen.value.ip() == target.ip() || wildcard)
-    });
-    if let Some(listen) = own {
-        let message = format!("is the gateway itself ({})", listen.path);
-        upstream.problem(document, message, Some("name the API's own address"));
+    for address in &upstream.value.addresses {
+        let Place::Tcp { host, port } = &address.place else { continue };
+        let ip = match host.as_str() {
+            "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+            host => host.parse::<IpAddr>().ok(),
+        };
+        let Some(ip) = ip else { continue };
+        let target = SocketAddr::new(ip, *port);
+        let mut listens = file.sources.iter().flat_map(|source| &source.listen);
+        let own = listens.find(|listen| {
+            let wildcard = listen.value.ip().is_unspecified() && ip.is_loopback();
+            listen.value.port() == target.port() && (listen.value.ip() == target.ip() || wildcard)
+        });
+        if let Some(listen) = own {
+            let message = format!("is the gateway itself ({})", listen.path);
+            upstream.problem(document, message, Some("name the API's own address"));
+            return;
+        }
     }
 }
 

@@ -82,6 +82,8 @@ pub static SECTIONS: &[&Section] = &[
     &raw::server::SECTION,
     &raw::source::SECTION,
     &raw::source::ACTOR,
+    &raw::forward::SECTION,
+    &raw::forward::HEALTH,
     &raw::limits::SECTION,
     &raw::storage::RING,
     &raw::storage::SPOOL,

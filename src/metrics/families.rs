@@ -49,6 +49,14 @@ pub struct Families {
     pub undelivered_records: IntGaugeVec,
     /// 1 for the state that a destination is in.
     pub destination_state: IntGaugeVec,
+    /// 1 while an address of an upstream is in use.
+    pub upstream_up: IntGaugeVec,
+    /// Requests in flight at an address of an upstream.
+    pub upstream_in_flight: IntGaugeVec,
+    /// Times that a worker stopped using an address for a while.
+    pub upstream_ejections: IntCounterVec,
+    /// Connections to an address that could not be made.
+    pub upstream_connect_failures: IntCounterVec,
     /// Configuration reloads by result.
     pub reloads: CounterVec,
 }
@@ -104,6 +112,7 @@ impl Families {
         )?;
         registry.register(Box::new(reloads.clone()))?;
         let destination = &["destination"];
+        let address = &["source", "address"];
         Ok(Self {
             requests,
             ring_fill: gauges(
@@ -171,6 +180,26 @@ impl Families {
                 "onrecord_destination_state",
                 "1 for the state that a destination is in.",
                 &["destination", "state"],
+            )?,
+            upstream_up: int_gauges(
+                "onrecord_upstream_up",
+                "1 while an address of an upstream is in use; 0 while its checks fail, no worker uses it, or its name is unknown.",
+                address,
+            )?,
+            upstream_in_flight: int_gauges(
+                "onrecord_upstream_in_flight",
+                "Requests in flight at an address of an upstream.",
+                address,
+            )?,
+            upstream_ejections: counters(
+                "onrecord_upstream_ejections_total",
+                "Times that a worker stopped using an address for a while, since it failed.",
+                address,
+            )?,
+            upstream_connect_failures: counters(
+                "onrecord_upstream_connect_failures_total",
+                "Connections to an address that could not be made.",
+                address,
             )?,
             reloads,
             registry,

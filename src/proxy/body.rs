@@ -1,8 +1,10 @@
 //! Bodies on their way through: passed on frame by frame, never gathered.
 
 use super::error::ResponseBodyError;
+use super::expect::{Expectation, Held};
 use super::options::Limits;
-use super::pool::Lease;
+use super::upgrade::Tunnel;
+use super::upstream::Lease;
 use crate::capture::Account;
 use crate::record::ErrorType;
 use bytes::Bytes;
@@ -10,7 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -28,7 +31,7 @@ pub(super) fn is_past_deadline(account: &Account, limits: &Limits) -> bool {
 
 /// The request's body on its way to the upstream: counted, limited in size and in time.
 #[derive(Debug)]
-pub struct RequestBody(Option<Streaming>);
+pub(super) struct RequestBody(Option<Streaming>);
 
 #[derive(Debug)]
 struct Streaming {
@@ -36,17 +39,23 @@ struct Streaming {
     account: Rc<Account>,
     limits: Rc<Limits>,
     waiting: bool,
+    held: Option<Held>,
 }
 
 /// The request's body failed; the cause is in the account.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("the request's body could not be read: {}", .0.as_str())]
-pub struct RequestBodyError(ErrorType);
+pub(super) struct RequestBodyError(ErrorType);
 
 impl RequestBody {
+    /// No body.
+    pub(super) fn empty() -> Self {
+        Self(None)
+    }
+
     /// Takes over the body.
     #[must_use]
-    pub fn new(inner: Incoming, account: &Rc<Account>, limits: &Rc<Limits>) -> Self {
+    pub(super) fn new(inner: Incoming, account: &Rc<Account>, limits: &Rc<Limits>) -> Self {
         if inner.is_end_stream() {
             return Self(None);
         }
@@ -55,7 +64,15 @@ impl RequestBody {
             account: Rc::clone(account),
             limits: Rc::clone(limits),
             waiting: false,
+            held: None,
         }))
+    }
+
+    /// Holds it back until the upstream wants it; `None`: sends it at once.
+    pub(super) fn hold(&mut self, held: Option<Held>) {
+        if let Some(body) = &mut self.0 {
+            body.held = held;
+        }
     }
 }
 
@@ -75,6 +92,13 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let Some(body) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        if let Some(held) = &body.held {
+            if !ready!(held.poll(context)) {
+                // The answer is complete without it; this ends the upstream's connection.
+                return Poll::Ready(Some(Err(RequestBodyError(ErrorType::UpstreamReset))));
+            }
+            body.held = None;
+        }
         match Pin::new(&mut body.inner).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 body.waiting = false;
@@ -121,6 +145,9 @@ pub enum ResponseBody {
     Upstream(UpstreamBody),
     /// Our own.
     Own(Bytes),
+    /// None: the connection leaves HTTP. The body is not at its end until the tunnel is
+    /// taken out of it, so that nobody takes the exchange for finished.
+    Tunnel(Box<Tunnel>),
 }
 
 /// The upstream's response body. At its end the connection goes back to the pool.
@@ -131,24 +158,38 @@ pub struct UpstreamBody {
     account: Rc<Account>,
     limits: Rc<Limits>,
     waiting: bool,
+    expectation: Option<Arc<Expectation>>,
 }
 
 impl UpstreamBody {
     /// Takes over the body and the connection that it comes over.
     #[must_use]
-    pub fn new(inner: Incoming, lease: Lease, account: Rc<Account>, limits: Rc<Limits>) -> Self {
+    pub(super) fn new(
+        inner: Incoming,
+        lease: Lease,
+        account: Rc<Account>,
+        limits: Rc<Limits>,
+        expectation: Option<Arc<Expectation>>,
+    ) -> Self {
         account.timer().clear();
-        let mut body = Self { inner, lease: Some(lease), account, limits, waiting: false };
+        let mut body = Self { inner, lease: Some(lease), account, limits, waiting: false, expectation };
         body.give_back_at_end();
         body
     }
 
     fn give_back_at_end(&mut self) {
-        if self.inner.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.give_back();
+        if self.inner.is_end_stream() {
+            self.give_back();
         }
+    }
+
+    fn give_back(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        if self.expectation.as_ref().is_some_and(|expectation| expectation.give_up()) {
+            // The upstream may still wait for a body that will never come: not to be used again.
+            return;
+        }
+        lease.give_back();
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
@@ -159,9 +200,7 @@ impl UpstreamBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
-                if let Some(lease) = self.lease.take() {
-                    lease.give_back();
-                }
+                self.give_back();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(ResponseBodyError::Upstream(error)))),
@@ -196,6 +235,7 @@ impl Body for ResponseBody {
             Self::Upstream(body) => body.poll(context),
             Self::Own(text) if text.is_empty() => Poll::Ready(None),
             Self::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -203,6 +243,7 @@ impl Body for ResponseBody {
         match self {
             Self::Upstream(body) => body.inner.is_end_stream(),
             Self::Own(text) => text.is_empty(),
+            Self::Tunnel(_) => false,
         }
     }
 
@@ -210,6 +251,7 @@ impl Body for ResponseBody {
         match self {
             Self::Upstream(body) => body.inner.size_hint(),
             Self::Own(text) => SizeHint::with_exact(text.len() as u64),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

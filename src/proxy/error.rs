@@ -19,6 +19,14 @@ pub enum ForwardError {
         /// Why.
         source: io::Error,
     },
+    /// TLS with the upstream could not be agreed on: its certificate, or ours, or the versions.
+    #[error("no TLS with the upstream {authority}")]
+    Tls {
+        /// The upstream.
+        authority: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The connection to the upstream was not made in time.
     #[error("connecting to the upstream {authority} took too long")]
     ConnectTimeout {
@@ -63,7 +71,9 @@ impl ForwardError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Connect { .. } | Self::Upstream(_) | Self::Switched => StatusCode::BAD_GATEWAY,
+            Self::Connect { .. } | Self::Tls { .. } | Self::Upstream(_) | Self::Switched => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout { .. } | Self::ResponseTimeout | Self::Deadline => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -79,6 +89,7 @@ impl ForwardError {
     pub fn error_type(&self) -> ErrorType {
         match self {
             Self::Connect { .. } => ErrorType::UpstreamConnect,
+            Self::Tls { .. } => ErrorType::UpstreamTls,
             Self::ConnectTimeout { .. } | Self::ResponseTimeout => ErrorType::UpstreamTimeout,
             Self::Deadline => ErrorType::Deadline,
             Self::Upstream(error) if error.is_parse() => ErrorType::UpstreamProtocol,
@@ -96,7 +107,7 @@ impl ForwardError {
         let status = self.status();
         let reason = match self {
             Self::Refused { reason, .. } => reason,
-            Self::Connect { .. } => "the upstream cannot be reached",
+            Self::Connect { .. } | Self::Tls { .. } => "the upstream cannot be reached",
             Self::ConnectTimeout { .. } | Self::ResponseTimeout => "the upstream did not answer in time",
             Self::Deadline => "the request took longer than allowed",
             Self::Upstream(_) | Self::Switched => "the upstream did not complete its answer",

@@ -2,28 +2,35 @@
 
 use super::body::{RequestBody, ResponseBody, UpstreamBody, arm, is_past_deadline};
 use super::error::ForwardError;
+use super::expect::{Expectation, Held};
 use super::headers::{ForwardedFields, prepare_request, prepare_response};
 use super::options::{Limits, SourceOptions};
-use super::pool::{Connection, Lease, Pool};
+use super::upgrade::{self, Tunnel};
+use super::upstream::{Lease, Pool, Sender, TunnelParts, UpstreamShared};
 use crate::capture::{Account, Call};
 use crate::metrics::LaneStats;
 use crate::record::ErrorType;
 use crate::timer::Timers;
-use http::header::HeaderValue;
-use http::uri::{PathAndQuery, Uri};
-use http::{Request, Response, StatusCode};
+use http::header::{HOST, HeaderValue};
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// Attempts of a request that HTTP/2 upstreams refuse unprocessed.
+const MOST_REFUSALS: u32 = 3;
 
 /// Where one source's requests go, on one worker.
 #[derive(Debug)]
 pub struct Target {
     pool: Rc<Pool>,
     limits: Rc<Limits>,
+    timers: Rc<Timers>,
     host: Option<HeaderValue>,
     path_prefix: String,
 }
@@ -31,14 +38,20 @@ pub struct Target {
 impl Target {
     /// The target of this source.
     #[must_use]
-    pub fn new(source: &SourceOptions, timers: &Rc<Timers>, stats: &Arc<LaneStats>) -> Self {
+    pub fn new(
+        source: &SourceOptions,
+        upstream: &Arc<UpstreamShared>,
+        timers: &Rc<Timers>,
+        stats: &Arc<LaneStats>,
+    ) -> Self {
         let limits = Rc::new(source.limits.clone());
-        let pool =
-            Pool::new(source.upstream.clone(), Rc::clone(&limits), Rc::clone(timers), Arc::clone(stats));
-        let authority = HeaderValue::from_str(&source.upstream.authority).ok();
+        let pool = Pool::new(Arc::clone(upstream), Rc::clone(&limits), Rc::clone(timers), Arc::clone(stats));
+        let first = source.upstream.addresses.first();
+        let authority = first.and_then(|address| HeaderValue::from_str(&address.authority).ok());
         Self {
             pool,
             limits,
+            timers: Rc::clone(timers),
             host: if source.preserve_host { None } else { authority },
             path_prefix: source.path_prefix.clone(),
         }
@@ -91,8 +104,9 @@ fn strip_prefix<'a>(target: &'a str, prefix: &str) -> Option<&'a str> {
 /// Sends the request on and returns the response, its body still to come.
 ///
 /// A request is sent a second time only where nothing of it can have been processed: the
-/// kept connection was already closed when it was to be written. Dropped, it closes the
-/// upstream connection that it used.
+/// kept connection was already closed when it was to be written, or an HTTP/2 upstream said
+/// so (`REFUSED_STREAM`, or a GOAWAY that names an earlier stream) and there was no body.
+/// Dropped, it closes the upstream connection that it used, or resets its stream.
 ///
 /// # Errors
 /// [`ForwardError`]; what goes on record is also noted in the account.
@@ -104,40 +118,65 @@ pub(super) async fn forward(
     let Call { request, account, peer, source, .. } = call;
     let uri = target.rewrite(request.uri())?;
     let trusted = source.trusts(peer.address.ip());
+    let wish = upgrade::wanted(&request, &target.pool.forward().upgrades);
+    let expects = Expectation::is_of(&request);
     let mut request = request.map(|body| RequestBody::new(body, &account, &target.limits));
     prepare_request(&mut request, fields, trusted, target.host.as_ref());
     *request.uri_mut() = uri;
-    *request.version_mut() = http::Version::HTTP_11;
+    *request.version_mut() = Version::HTTP_11;
+    if let Some(protocol) = &wish {
+        upgrade::write(request.headers_mut(), protocol.clone());
+    }
 
+    let mut refusals = 0;
     loop {
-        let mut connection = match target.pool.take() {
-            Some(connection) => connection,
-            None => target.pool.connect().await?,
+        let (mut lease, tunnel) = match &wish {
+            None => (target.pool.acquire().await?, None),
+            Some(_) => {
+                let (lease, parts) = target.pool.acquire_for_upgrade().await?;
+                (lease, Some(parts))
+            }
         };
-        account.upstream_attempt(&connection.address);
+        address(target, &lease, &mut request)?;
+        let expectation = expects.then(|| hold_back(target, &lease, &mut request)).flatten();
+        let spare = if lease.is_http2() { spare(&request) } else { None };
+        account.upstream_attempt(&lease.endpoint().address);
         arm(&account, &target.limits, target.limits.response_timeout);
         let sent = Instant::now();
-        match send(&mut connection, request, &account).await {
+        match send(&mut lease, request, &account).await {
             Sent::Response(response) => {
                 account.upstream_answered(sent.elapsed().as_micros() as u64);
-                return accept(target, connection, response, account);
+                let answer = Answer { response, lease, account, wish, tunnel, expectation };
+                return accept(target, answer);
             }
-            Sent::Untouched(again) if connection.reused => {
+            Sent::Untouched(again) if lease.is_reused() => {
                 account.upstream_untouched();
                 target.pool.count_retry();
                 request = *again;
             }
             Sent::Untouched(_) => {
                 account.upstream_untouched();
+                lease.failed();
                 let source = std::io::ErrorKind::ConnectionReset.into();
-                let authority = target.pool.upstream().authority.clone();
+                let authority = lease.endpoint().address.to_string();
                 return Err(ForwardError::Connect { authority, source });
             }
             Sent::Failed(error) => {
-                return Err(match account.error() {
-                    Some(error) => ForwardError::RequestBody(error),
-                    None => ForwardError::Upstream(error),
-                });
+                if let Some(error) = account.error() {
+                    return Err(ForwardError::RequestBody(error));
+                }
+                if is_refusal(&error)
+                    && refusals < MOST_REFUSALS
+                    && let Some(spare) = spare
+                {
+                    refusals += 1;
+                    account.upstream_untouched();
+                    target.pool.count_retry();
+                    request = spare;
+                    continue;
+                }
+                lease.failed();
+                return Err(ForwardError::Upstream(error));
             }
             Sent::TimedOut if is_past_deadline(&account, &target.limits) => {
                 return Err(ForwardError::Deadline);
@@ -146,9 +185,85 @@ pub(super) async fn forward(
                 account.fail(ErrorType::ClientTimeout);
                 return Err(ForwardError::RequestBody(ErrorType::ClientTimeout));
             }
-            Sent::TimedOut => return Err(ForwardError::ResponseTimeout),
+            Sent::TimedOut => {
+                lease.failed();
+                return Err(ForwardError::ResponseTimeout);
+            }
         }
     }
+}
+
+/// Gives the request the form that the connection's address and version want: with several
+/// addresses each has its own Host, and HTTP/2 has it in the target instead.
+fn address(target: &Target, lease: &Lease, request: &mut Request<RequestBody>) -> Result<(), ForwardError> {
+    let malformed = || {
+        ForwardError::refused(
+            StatusCode::BAD_REQUEST,
+            ErrorType::Malformed,
+            "the request target or Host is not usable",
+        )
+    };
+    if request.version() == Version::HTTP_2 {
+        // An earlier attempt went over HTTP/2: back to the form of HTTP/1.1.
+        let uri = std::mem::take(request.uri_mut()).into_parts();
+        let host = uri.authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+        request.headers_mut().insert(HOST, host.ok_or_else(malformed)?);
+        *request.uri_mut() = uri.path_and_query.map(Uri::from).ok_or_else(malformed)?;
+        *request.version_mut() = Version::HTTP_11;
+    }
+    if target.host.is_some()
+        && let Some(host) = lease.endpoint().host.as_ref()
+        && target.host.as_ref() != Some(host)
+    {
+        request.headers_mut().insert(HOST, host.clone());
+    }
+    if lease.is_http2() {
+        let host = request.headers_mut().remove(HOST).ok_or_else(malformed)?;
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(if target.pool.upstream().tls { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = Some(host.as_bytes().try_into().map_err(|_| malformed())?);
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| malformed())?;
+        *request.version_mut() = Version::HTTP_2;
+    }
+    Ok(())
+}
+
+/// Passes an expectation on, where the upstream's HTTP/1.1 can answer it.
+fn hold_back(target: &Target, lease: &Lease, request: &mut Request<RequestBody>) -> Option<Arc<Expectation>> {
+    if lease.is_http2() {
+        request.body_mut().hold(None);
+        return None;
+    }
+    let expectation = Expectation::pass_on(request);
+    request.body_mut().hold(Some(Held::new(Arc::clone(&expectation), target.timers.timer())));
+    Some(expectation)
+}
+
+/// A copy of a request that has no body, in case the upstream refuses it unprocessed.
+fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !http_body::Body::is_end_stream(request.body()) {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::empty());
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    *copy.version_mut() = request.version();
+    request.headers().clone_into(copy.headers_mut());
+    Some(copy)
+}
+
+/// Whether an HTTP/2 upstream says that it has not processed the request (RFC 9113 §8.7).
+fn is_refusal(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            // Streams that a GOAWAY covers do not end with it.
+            return error.is_remote() && (refused || error.is_go_away());
+        }
+        cause = error.source();
+    }
+    false
 }
 
 enum Sent {
@@ -159,8 +274,20 @@ enum Sent {
     TimedOut,
 }
 
-async fn send(connection: &mut Connection, request: Request<RequestBody>, account: &Rc<Account>) -> Sent {
-    let mut response = std::pin::pin!(connection.sender.try_send_request(request));
+async fn send(lease: &mut Lease, request: Request<RequestBody>, account: &Rc<Account>) -> Sent {
+    match lease.sender() {
+        Sender::Http1(sender) => wait(sender.try_send_request(request), account).await,
+        Sender::Http2(connection) => wait(connection.sender.try_send_request(request), account).await,
+    }
+}
+
+async fn wait(
+    response: impl Future<
+        Output = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<RequestBody>>>,
+    >,
+    account: &Rc<Account>,
+) -> Sent {
+    let mut response = std::pin::pin!(response);
     poll_fn(|context| match response.as_mut().poll(context) {
         Poll::Ready(Ok(response)) => Poll::Ready(Sent::Response(response)),
         Poll::Ready(Err(mut error)) => Poll::Ready(match error.take_message() {
@@ -172,19 +299,38 @@ async fn send(connection: &mut Connection, request: Request<RequestBody>, accoun
     .await
 }
 
-fn accept(
-    target: &Target,
-    connection: Connection,
-    mut response: Response<Incoming>,
+/// A response's head with all that belongs to it.
+struct Answer {
+    response: Response<Incoming>,
+    lease: Lease,
     account: Rc<Account>,
-) -> Result<Response<ResponseBody>, ForwardError> {
+    wish: Option<HeaderValue>,
+    tunnel: Option<oneshot::Receiver<TunnelParts>>,
+    expectation: Option<Arc<Expectation>>,
+}
+
+fn accept(target: &Target, answer: Answer) -> Result<Response<ResponseBody>, ForwardError> {
+    let Answer { mut response, lease, account, wish, tunnel, expectation } = answer;
+    if matches!(response.status().as_u16(), 502..=504) {
+        lease.failed()
+    } else {
+        lease.succeeded()
+    }
+    let limits = Rc::clone(&target.limits);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(ForwardError::Switched);
+        let (Some(protocol), Some(parts)) = (wish, tunnel) else { return Err(ForwardError::Switched) };
+        if !upgrade::is_answer(response.headers(), &protocol) {
+            return Err(ForwardError::Switched);
+        }
+        account.timer().clear();
+        prepare_response(&mut response);
+        upgrade::write(response.headers_mut(), protocol);
+        let tunnel = Tunnel::new(parts, lease, limits, target.pool.forward().tunnel_timeout);
+        return Ok(response.map(|_| ResponseBody::Tunnel(Box::new(tunnel))));
     }
     prepare_response(&mut response);
-    let lease = Lease::new(Rc::clone(&target.pool), connection);
-    let limits = Rc::clone(&target.limits);
-    Ok(response.map(|body| ResponseBody::Upstream(UpstreamBody::new(body, lease, account, limits))))
+    Ok(response
+        .map(|body| ResponseBody::Upstream(UpstreamBody::new(body, lease, account, limits, expectation))))
 }
 
 #[cfg(test)]

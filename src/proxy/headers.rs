@@ -129,6 +129,7 @@ pub(super) fn prepare_request<B>(
 pub(super) fn prepare_response<B>(response: &mut http::Response<B>) {
     let received_by = HeaderValue::from_static(match response.version() {
         Version::HTTP_10 => "1.0 onrecord",
+        Version::HTTP_2 => "2 onrecord",
         _ => "1.1 onrecord",
     });
     strip_hop_by_hop(response.headers_mut());

@@ -7,20 +7,27 @@
 mod admit;
 mod body;
 mod error;
+mod expect;
 mod forward;
 mod headers;
 mod options;
-mod pool;
 mod rescue;
+mod upgrade;
+mod upstream;
 
 pub use admit::Policy;
 pub use error::{ForwardError, ResponseBodyError};
 pub use forward::Target;
-pub use options::{ActorHeaders, Limits, OddPaths, Organization, SourceOptions, Upstream};
+pub use options::{
+    ActorHeaders, ForwardOptions, HealthOptions, Http2, Limits, OddPaths, Organization, Place, SourceOptions,
+    Upstream, UpstreamAddress,
+};
+pub use upgrade::Tunnel;
+pub use upstream::{AddressStatus, AddressTotals, UpstreamShared, UpstreamTlsError, watch};
 
 use crate::capture::{Call, Capture, FindSource, Lane, Peer, RecordedBody};
 use admit::Admit;
-use body::ResponseBody;
+pub use body::ResponseBody;
 use headers::ForwardedFields;
 use http::{Request, Response};
 use hyper::body::Incoming;

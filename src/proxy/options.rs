@@ -1,5 +1,6 @@
 //! What an operator can set about one log source.
 
+pub use super::upstream::{ForwardOptions, HealthOptions, Http2, Place, Upstream, UpstreamAddress};
 pub use crate::capture::Organization;
 pub use crate::capture::actor::ActorHeaders;
 use ipnet::IpNet;
@@ -23,6 +24,10 @@ pub struct SourceOptions {
     pub path_prefix: String,
     /// Where requests go.
     pub upstream: Upstream,
+    /// How they go there.
+    pub forward: ForwardOptions,
+    /// Active checks of the upstream's addresses; `None`: none.
+    pub health: Option<HealthOptions>,
     /// Send the client's Host instead of the upstream's authority.
     pub preserve_host: bool,
     /// Where the organization comes from when the path does not name it.
@@ -37,19 +42,6 @@ pub struct SourceOptions {
     pub odd_paths: OddPaths,
     /// Time and size limits.
     pub limits: Limits,
-}
-
-/// An upstream: where it is and what stands before each path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// `host` or `host:port` as it goes into the Host header.
-    pub authority: String,
-    /// Put before each path; empty or `/segment…` without a final slash.
-    pub base_path: String,
 }
 
 /// The fate of a path with dot segments, empty inner segments, encoded slashes and the like.

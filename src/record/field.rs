@@ -205,5 +205,9 @@ closed_list! {
         Internal = 15 => "internal",
         /// The path has a form that the source refuses (`odd_paths`).
         OddPath = 16 => "odd_path",
+        /// TLS with the upstream could not be agreed on.
+        UpstreamTls = 17 => "upstream_tls",
+        /// Nothing passed an upgraded connection for too long.
+        TunnelIdle = 18 => "tunnel_idle",
     }
 }

@@ -3,6 +3,7 @@
 
 use super::client_io::{ClientIo, InExchange, IoLimits, Phase, Progress};
 use super::site::{Listener, Site};
+use super::tunnel;
 use super::worker::Worker;
 use crate::capture::{CLIENT_CLOSED_REQUEST, Lane, Peer, Refusal};
 use crate::proxy::{Limits, stack};
@@ -13,7 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::io::AsyncReadExt;
@@ -36,6 +37,7 @@ pub(super) async fn serve(
     let listener = site.listener(listen);
     let io_limits =
         IoLimits { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.body_timeout };
+    let tunnels = tunnel::Slot::default();
     let progress = Progress::new(worker.lane.timers().timer(), io_limits);
     let mut stream = stream;
     let (first, is_http2) = match detect(&mut stream, &worker, &limits).await {
@@ -47,10 +49,12 @@ pub(super) async fn serve(
     let counted = {
         let progress = Rc::clone(&progress);
         let service = Rc::new(service);
+        let tunnels = tunnels.clone();
         service_fn(move |request: Request<Incoming>| {
             let guard = InExchange::new(&progress);
             let response = service.call(request);
-            async move { response.await.map(|response| response.map(|body| Guarded { body, _guard: guard })) }
+            let tunnels = tunnels.clone();
+            async move { response.await.map(|response| tunnels.divert(response, guard)) }
         })
     };
     let io = TokioIo::new(ClientIo::new(stream, first, Rc::clone(&progress)));
@@ -72,22 +76,28 @@ pub(super) async fn serve(
         })
         .await
     } else {
-        let mut connection = pin!(
-            http1::Builder::new()
-                .half_close(false)
-                .max_buf_size(limits.head_bytes)
-                .max_headers(limits.head_fields)
-                .serve_connection(io, counted)
-        );
+        let mut connection = http1::Builder::new()
+            .half_close(false)
+            .max_buf_size(limits.head_bytes)
+            .max_headers(limits.head_fields)
+            .serve_connection(io, counted);
         let mut told = false;
-        poll_fn(|context| {
+        let result = poll_fn(|context| {
             if worker.is_draining() && !told {
                 told = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
-            connection.as_mut().poll(context)
+            Pin::new(&mut connection).poll(context)
         })
-        .await
+        .await;
+        if result.is_ok()
+            && let Some(tunnel) = tunnels.take()
+        {
+            // The connection has left HTTP; its exchange ends with the tunnel.
+            let parts = connection.into_parts();
+            tunnel.run(parts.io.into_inner(), parts.read_buf).await;
+        }
+        result
     };
     if let Err(error) = result {
         record_end(&worker.lane, &listener, &peer, &progress, &error, is_http2);
@@ -153,32 +163,6 @@ fn record_end(
     };
     if let Some(refusal) = refusal {
         lane.record_refusal(&listener.first(), peer, &refusal);
-    }
-}
-
-/// A response body that keeps the connection's account of open exchanges.
-struct Guarded<B> {
-    body: B,
-    _guard: InExchange,
-}
-
-impl<B: http_body::Body + Unpin> http_body::Body for Guarded<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
-        std::pin::Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -10,6 +10,7 @@ mod connection;
 mod listen;
 mod options;
 mod site;
+mod tunnel;
 mod worker;
 
 pub use listen::{ListenError, bind, shared};

@@ -2,7 +2,7 @@
 
 use crate::capture::{FindSource, Source};
 use crate::metrics::LaneStats;
-use crate::proxy::{Policy, SourceOptions, Target};
+use crate::proxy::{Policy, SourceOptions, Target, UpstreamShared};
 use crate::timer::Timers;
 use http::Request;
 use hyper::body::Incoming;
@@ -16,6 +16,8 @@ use std::sync::atomic::AtomicBool;
 pub struct SiteOptions {
     /// The sources, with all that capture needs of them.
     pub sources: Vec<(SourceOptions, Arc<crate::capture::SourcePlan>)>,
+    /// Their upstreams, in the same order.
+    pub upstreams: Vec<Arc<UpstreamShared>>,
     /// Requests in flight a worker.
     pub max_in_flight: usize,
     /// True while the spool can't take more and new requests are refused for it.
@@ -33,13 +35,13 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(options: &Arc<SiteOptions>, timers: &Rc<Timers>, stats: &Arc<LaneStats>) -> Rc<Self> {
         let sources = options.sources.iter().map(|(_, plan)| Source::new(plan)).collect();
-        let forwarding = options.sources.iter().map(|(source, _)| {
+        let forwarding = options.sources.iter().zip(&options.upstreams).map(|((source, _), upstream)| {
             let policy = Policy {
                 max_in_flight: options.max_in_flight,
                 odd_paths: source.odd_paths,
                 refusing: Arc::clone(&options.refusing),
             };
-            (policy, Rc::new(Target::new(source, timers, stats)))
+            (policy, Rc::new(Target::new(source, upstream, timers, stats)))
         });
         Rc::new(Self { sources, forwarding: forwarding.collect(), options: Arc::clone(options) })
     }

@@ -32,3 +32,8 @@ mod store_faults;
 mod stores;
 mod survives_kill;
 mod ten_thousand;
+mod tunnels;
+mod upstream_addresses;
+mod upstream_http2;
+mod upstream_limits;
+mod upstream_tls;

@@ -216,6 +216,11 @@ impl<'d> Item<'d> {
         elements.iter().enumerate().map(element).collect()
     }
 
+    /// Whether it is a list without elements.
+    pub(crate) fn is_empty_list(&self) -> bool {
+        self.value.get_ref().as_array().is_some_and(|elements| elements.is_empty())
+    }
+
     /// A list, or its only element without brackets.
     pub(crate) fn one_or_list(self) -> Vec<Item<'d>> {
         if self.value.get_ref().is_array() { self.list() } else { vec![self] }

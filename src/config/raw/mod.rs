@@ -9,6 +9,7 @@ pub(crate) mod bucket;
 pub(crate) mod destination;
 mod document;
 pub(crate) mod evidence;
+pub(crate) mod forward;
 mod item;
 pub(crate) mod limits;
 pub(crate) mod log;

@@ -1,9 +1,9 @@
 //! `[[source]]` and `[source.actor]`.
 
-use super::{At, Document, Item, Table, limits};
+use super::{At, Document, Item, Table, forward, limits};
 use crate::config::nearest::nearest;
 use crate::config::reference::{Absent, Key, Kind, Section};
-use crate::config::upstream::{self, UpstreamError};
+use crate::config::upstream;
 use crate::config::{CatalogueRef, PRESETS, SourceConfig};
 use crate::proxy::{ActorHeaders, OddPaths, Organization, SourceOptions, Upstream};
 use ipnet::IpNet;
@@ -47,9 +47,9 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "upstream",
-            kind: Kind::Other("`http://host:port/base`"),
+            kind: Kind::Other("URL, or a list of them"),
             absent: Absent::Required,
-            doc: "Where requests go; the base path stands before each path.",
+            doc: "Where requests go: `https://host/base`, `http://host:port/base` or `unix:/path`. The base path stands before each path. Several differ in host and port alone; requests are spread over them.",
         },
         Key {
             name: "preserve_host",
@@ -165,7 +165,7 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
     let name = table.name("name");
     let listen: Vec<_> = addresses(&table);
     let hosts: Vec<_> = table.list("hosts").iter().filter_map(host).collect();
-    let upstream = table.take("upstream").and_then(|item| read_upstream(&item));
+    let upstream = table.take("upstream").and_then(forward::read_upstream);
     let keys: Vec<_> =
         table.list("api_key_headers").iter().filter_map(|item| Some(item.header()?.value)).collect();
     let (organization, organization_placeholder) =
@@ -188,6 +188,8 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
             OddPaths::Pass
         },
         limits: limits::read(table.table("limits")),
+        forward: forward::read(document, table.table("forward"), upstream.as_ref()),
+        health: forward::read_health(table.table("health")),
     };
     let config = SourceConfig {
         options,
@@ -228,22 +230,6 @@ fn host(item: &Item<'_>) -> Option<At<String>> {
         return item.refuse("is not a host name", Some("international names are written in their xn-- form"));
     }
     Some(item.at(name))
-}
-
-fn read_upstream(item: &Item<'_>) -> Option<At<Upstream>> {
-    let text = item.text()?.value;
-    match upstream::parse(&text) {
-        Ok(upstream) => Some(item.at(upstream)),
-        Err(error) => {
-            let hint = match error {
-                UpstreamError::Https => "use http://, for example through a local TLS client",
-                UpstreamError::Userinfo => "clients send their own credentials; the gateway adds none",
-                UpstreamError::Query => "leave out what follows ? or #",
-                _ => "write it like \"http://127.0.0.1:9000\" or \"http://api.internal:8080/base\"",
-            };
-            item.refuse(error.to_string(), Some(hint))
-        }
-    }
 }
 
 fn namespace(item: &Item<'_>) -> Option<String> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::capture::RingOptions;
 use crate::config::*;
 use crate::deliver::{Store, Timestamps};
-use crate::proxy::{Limits, OddPaths, Organization};
+use crate::proxy::{ForwardOptions, HealthOptions, Http2, Limits, OddPaths, Organization};
 use std::time::Duration;
 
 #[test]
@@ -119,7 +119,7 @@ format = "json"
     assert_eq!(options.hosts, ["cma.example"]);
     assert_eq!(options.path_prefix, "/cma");
     assert_eq!(
-        (options.upstream.authority.as_str(), options.upstream.base_path.as_str()),
+        (options.upstream.addresses[0].authority.as_str(), options.upstream.base_path.as_str()),
         ("api.internal:81", "/base")
     );
     assert!(options.preserve_host);
@@ -253,4 +253,55 @@ fn a_file_that_cannot_be_a_configuration_is_an_error_that_names_it() {
     assert!(load(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
     std::fs::write(&file, SMALL).unwrap();
     assert_eq!(load(&file).unwrap(), valid(SMALL));
+}
+
+#[test]
+fn an_upstream_can_have_several_addresses_and_be_reached_over_tls() {
+    let text = SMALL.replace(
+        "upstream = \"http://127.0.0.1:9000\"",
+        r#"upstream = ["https://a.internal/v1", "https://B.internal:8443/v1/"]
+[source.forward]
+ca = "ca.pem"
+certificate = "own.pem"
+private_key = { file = "own.key" }
+server_name = "api.internal"
+http2 = "auto"
+upgrades = ["WebSocket", "chat"]
+tunnel_timeout = "1m"
+resolve_interval = "5s"
+eject_after = 0
+eject_time = "1s"
+slow_start = "2s"
+[source.health]
+path = "/health?deep=1"
+interval = "3s"
+timeout = "4s"
+status = "200-399""#,
+    );
+    let config = valid(&text);
+    let options = &config.sources[0].options;
+    assert_eq!(options.upstream.listed(), "https://a.internal/v1, https://b.internal:8443/v1");
+    let second = Duration::from_secs(1);
+    let expected = ForwardOptions {
+        ca: Some("ca.pem".into()),
+        certificate: Some("own.pem".into()),
+        private_key: Some(SecretRef::File("own.key".into())),
+        server_name: Some("api.internal".into()),
+        http2: Http2::Auto,
+        upgrades: vec!["websocket".into(), "chat".into()],
+        tunnel_timeout: 60 * second,
+        resolve_interval: 5 * second,
+        eject_after: 0,
+        eject_time: second,
+        slow_start: 2 * second,
+    };
+    assert_eq!(options.forward, expected);
+    let health = HealthOptions {
+        path: "/health?deep=1".into(),
+        interval: 3 * second,
+        timeout: 4 * second,
+        status: 200..=399,
+    };
+    assert_eq!(options.health, Some(health));
+    assert_eq!(valid(SMALL).sources[0].options.forward, ForwardOptions::default());
 }

@@ -11,10 +11,22 @@ fn of_a_bucket(section: &str, key: &str) -> bool {
     section == "destination" && crate::config::raw::bucket::KEYS.contains(&key)
 }
 
+/// Whether only an upstream over TLS knows the key.
+fn of_tls(section: &str, key: &str) -> bool {
+    section == "source.forward" && ["ca", "certificate", "private_key", "server_name"].contains(&key)
+}
+
+/// The same file with an upstream over TLS.
+fn with_tls(text: &str) -> String {
+    text.replace("upstream = \"http://", "upstream = \"https://")
+}
+
 /// A text with what a key needs beside it.
 fn with_company(key: &str, line: &str) -> String {
     let (id, secret) = ("access_key_id = \"I\"\n", "secret_access_key = { env = \"S\" }\n");
     match key {
+        "certificate" => format!("{line}private_key = {{ env = \"K\" }}\n"),
+        "private_key" => format!("{line}certificate = \"own.pem\"\n"),
         "access_key_id" => format!("{line}{secret}"),
         "secret_access_key" => format!("{line}{id}"),
         "session_token" => format!("{line}{id}{secret}"),
@@ -38,7 +50,9 @@ fn sample_keys() -> Vec<(String, String, bool)> {
         }
         let (commented, line) = line.strip_prefix("# ").map_or((false, line), |line| (true, line));
         let key = line.split_once(" = ").map(|(key, _)| key);
-        if let Some(key) = key.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '_')) {
+        if let Some(key) =
+            key.filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+        {
             keys.push((section.clone(), key.to_owned(), commented));
         }
     }
@@ -79,14 +93,17 @@ fn uncommented(sample: &str, section: &str, key: &str) -> String {
 
 #[test]
 fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
-    let (folder, bucket) = (valid(SAMPLE), valid(&sample_bucket()));
+    let (folder, bucket, tls) = (valid(SAMPLE), valid(&sample_bucket()), valid(&with_tls(SAMPLE)));
     for (section, key, commented) in sample_keys() {
         if !commented || key == "bucket" {
             continue;
         }
         let of_a_bucket = of_a_bucket(&section, &key);
-        let plain = if of_a_bucket { &bucket } else { &folder };
-        let sample = if of_a_bucket { sample_bucket() } else { SAMPLE.to_owned() };
+        let (plain, sample) = match () {
+            () if of_a_bucket => (&bucket, sample_bucket()),
+            () if of_tls(&section, &key) => (&tls, with_tls(SAMPLE)),
+            () => (&folder, SAMPLE.to_owned()),
+        };
         let mut text = uncommented(&sample, &section, &key);
         if section == "source.actor" && key != "header_id" {
             text = text.replace("# header_id", "header_id");
@@ -127,6 +144,9 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
     match (key.kind, key.name) {
         (Kind::Count(_, max), _) => max.to_string(),
         (Kind::Size(_, max), _) => max.to_string(),
+        (Kind::Time(_, max), _) if section == "source.health" => {
+            format!("\"{}\"\npath = \"/\"", crate::config::units::show_duration(max))
+        }
         (Kind::Time(_, max), _) => format!("\"{}\"", crate::config::units::show_duration(max)),
         (Kind::Choice(words), _) => format!("\"{}\"", words.last().unwrap()),
         (Kind::Flag, _) => "true".into(),
@@ -138,6 +158,8 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (Kind::List(_), _) => "[\"other\"]".into(),
         (_, "listen") => "\"127.0.0.1:7777\"".into(),
         (_, "upstream") => "\"http://127.0.0.1:7778\"".into(),
+        (_, "path") if section == "source.health" => "\"/other\"".into(),
+        (_, "status") => "\"204\"\npath = \"/\"".into(),
         (_, "path_prefix") => "\"/other\"".into(),
         (_, "level") => "\"debug\"".into(),
         (_, "prefix") => "\"other/\"".into(),
@@ -160,6 +182,8 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
                 continue;
             }
             let base = if of_a_bucket(section.path, key.name) { BUCKET } else { SMALL };
+            let tls = with_tls(SMALL);
+            let base = if of_tls(section.path, key.name) { tls.as_str() } else { base };
             let plain = valid(base);
             let line = with_company(key.name, &format!("{} = {}\n", key.name, another(section.path, key)));
             let typed = format!("\n{} = ", key.name);
@@ -176,7 +200,7 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
                     format!("{source}[[destination]]{destination}")
                 }
                 below if below.starts_with("source.") => {
-                    SMALL.replace("[[destination]]", &format!("[{below}]\n{line}[[destination]]"))
+                    base.replace("[[destination]]", &format!("[{below}]\n{line}[[destination]]"))
                 }
                 other => format!("{SMALL}[{other}]\n{line}"),
             };

@@ -14,6 +14,11 @@ fn source_with(key: &str, value: &str) -> String {
     SMALL.replacen(old, &format!("{key} = {value}"), 1)
 }
 
+/// The smallest file with an upstream over TLS, and these lines in its source.
+fn https(lines: &str) -> String {
+    source(lines).replace("upstream = \"http:", "upstream = \"https:")
+}
+
 fn destination(line: &str) -> String {
     format!("{SMALL}{line}\n")
 }
@@ -38,7 +43,7 @@ grace = "30"
 [[source]]
 name = "onrecord"
 listen = "localhost:8080"
-upstream = "https://api.contentful.com"
+upstream = "https://api.contentful.com?x"
 catalogues = ["contentful-managment"]
 
 [spool]
@@ -61,7 +66,7 @@ listen = "0.0.0.0:9464"
         "5: server.grace: has no known unit; units are ms, s, m, h, d (hint: write it like",
         "8: source[0].name: `onrecord` is reserved",
         "9: source[0].listen: is not an IP address and port (hint: ",
-        "10: source[0].upstream: TLS to upstreams is not in this build yet",
+        "10: source[0].upstream: must not hold a query or fragment (hint: leave out what follows ? or #)",
         "11: source[0].catalogues[0]: is neither a preset nor a catalogue file (hint: did you mean contentful-management?",
         "14: spool.bytes: has no known unit; units are B, KiB, MiB, GiB, TiB",
         "18: destination[0].type: must be one of dir, s3 (hint: did you mean \"s3\"?)",
@@ -190,6 +195,21 @@ fn a_source_is_judged_key_by_key() {
         (source_with("listen", "\":8080\""), "is not an IP address and port"),
         (source_with("listen", "[\"127.0.0.1:1\", \"127.0.0.1:1\"]"), "is listed twice"),
         (source_with("upstream", "\"127.0.0.1:9000\""), "must begin with http://"),
+        (source_with("upstream", "\"unix:app.sock\""), "must name an absolute path"),
+        (source_with("upstream", "[\"http://a\", \"https://b\"]"), "differs from the first"),
+        (source_with("upstream", "[\"http://a/x\", \"http://b/y\"]"), "differs from the first"),
+        (source_with("upstream", "[\"http://a\", \"http://A:80\"]"), "is listed twice"),
+        (source_with("upstream", "[\"http://a\", \"http://127.0.0.1:8080\"]"), "is the gateway itself"),
+        (source_with("upstream", "[]"), "names no address"),
+        (source("[source.forward]\nca = \"ca.pem\""), "is for https upstreams"),
+        (source("[source.forward]\nhttp2 = \"auto\""), "needs TLS"),
+        (https("[source.forward]\ncertificate = \"a.pem\""), "is of no use without its key"),
+        (https("[source.forward]\nprivate_key = { env = \"K\" }"), "is of no use without its certificate"),
+        (https("[source.forward]\nserver_name = \"a b\""), "is not a host name or IP address"),
+        (source("[source.forward]\nupgrades = [\"h2c\"]"), "requests that nobody records"),
+        (source("[source.forward]\nupgrades = [\"web socket\"]"), "is not the name of a protocol"),
+        (source("[source.health]\npath = \"health\""), "is not a path"),
+        (source("[source.health]\nstatus = \"299-200\""), "is no status"),
         (source_with("upstream", "\"http://127.0.0.1:8080\""), "is the gateway itself"),
         (source_with("upstream", "\"http://localhost:8080/x\""), "is the gateway itself"),
         (source("namespace = \"http\""), "taken by the record's own attributes"),

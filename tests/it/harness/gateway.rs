@@ -22,19 +22,31 @@ pub(crate) struct Source {
     keys: Vec<(String, String)>,
     limits: Vec<(String, String)>,
     actor: Vec<(String, String)>,
+    forward: Vec<(String, String)>,
+    health: Vec<(String, String)>,
 }
 
 impl Source {
     /// A source on the first listener. `upstream` is a URL.
     pub(crate) fn new(name: &str, upstream: &str) -> Self {
+        Self::of(name, &[upstream])
+    }
+
+    /// The same with several addresses.
+    pub(crate) fn of(name: &str, upstreams: &[&str]) -> Self {
         let source = Self {
             name: name.to_owned(),
             listener: 0,
             keys: Vec::new(),
             limits: Vec::new(),
             actor: Vec::new(),
+            forward: Vec::new(),
+            health: Vec::new(),
         };
-        source.key("upstream", &format!("{upstream:?}"))
+        match upstreams {
+            [one] => source.key("upstream", &format!("{one:?}")),
+            several => source.key("upstream", &format!("{several:?}")),
+        }
     }
 
     /// Which of the gateway's listeners it takes, counted from 0.
@@ -60,6 +72,19 @@ impl Source {
     /// A key of `[source.limits]`.
     pub(crate) fn limit(mut self, key: &str, toml: &str) -> Self {
         self.limits.push((key.to_owned(), toml.to_owned()));
+        self
+    }
+
+    /// A key of `[source.forward]`.
+    pub(crate) fn forward(mut self, key: &str, toml: &str) -> Self {
+        self.forward.retain(|(have, _)| have != key);
+        self.forward.push((key.to_owned(), toml.to_owned()));
+        self
+    }
+
+    /// A key of `[source.health]`.
+    pub(crate) fn health(mut self, key: &str, toml: &str) -> Self {
+        self.health.push((key.to_owned(), toml.to_owned()));
         self
     }
 
@@ -491,7 +516,12 @@ impl Builder {
             for (key, value) in &source.keys {
                 let _ = writeln!(out, "{key} = {value}");
             }
-            for (part, keys) in [("limits", &source.limits), ("actor", &source.actor)] {
+            for (part, keys) in [
+                ("limits", &source.limits),
+                ("actor", &source.actor),
+                ("forward", &source.forward),
+                ("health", &source.health),
+            ] {
                 if !keys.is_empty() {
                     let _ = writeln!(out, "[source.{part}]");
                 }

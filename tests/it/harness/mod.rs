@@ -4,10 +4,12 @@
 pub(crate) mod client;
 pub(crate) mod faults;
 pub(crate) mod gateway;
+pub(crate) mod h2_origin;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod records;
 pub(crate) mod stores;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,249 @@
+//! Upgrades (RFC 9110 §7.8): which are passed on, and the tunnel that follows.
+//!
+//! A client's wish is passed on if it is of HTTP/1.1, without a body, and for a protocol that
+//! the source allows; never h2c, which would carry requests that nobody records. The
+//! connection to the upstream is a new one. When the upstream switches, both connections
+//! leave HTTP and a [`Tunnel`] copies bytes; its end is the exchange's end.
+
+use super::options::Limits;
+use super::upstream::{Lease, TunnelParts};
+use crate::capture::Exchange;
+use crate::record::ErrorType;
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::{Method, Request, Version};
+use http_body::Body;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+
+/// Bytes that a tunnel holds each way.
+const BUFFER: usize = 16 * 1024;
+
+/// The protocol that the client asks for, if it is one of `allowed` (lower case).
+pub(super) fn wanted<B: Body>(request: &Request<B>, allowed: &[String]) -> Option<HeaderValue> {
+    let headers = request.headers();
+    let protocol = headers.get(UPGRADE)?;
+    let fits = request.version() == Version::HTTP_11
+        && *request.method() == Method::GET
+        && request.body().is_end_stream()
+        && headers.get_all(UPGRADE).iter().nth(1).is_none()
+        && names_upgrade(headers)
+        && is_one_of(protocol, allowed);
+    fits.then(|| protocol.clone())
+}
+
+fn names_upgrade(headers: &HeaderMap) -> bool {
+    let mut tokens =
+        headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
+fn is_one_of(protocol: &HeaderValue, allowed: &[String]) -> bool {
+    allowed.iter().any(|name| protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Writes the wish, or its answer, into a message whose hop-by-hop fields were taken out.
+pub(super) fn write(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Whether the upstream switches to what was asked for.
+pub(super) fn is_answer(headers: &HeaderMap, asked: &HeaderValue) -> bool {
+    let said = headers.get(UPGRADE).map(|value| value.as_bytes().trim_ascii());
+    said.is_some_and(|said| said.eq_ignore_ascii_case(asked.as_bytes().trim_ascii()))
+}
+
+/// The upstream's side of an upgraded connection, until the client's side has come too.
+#[derive(Debug)]
+pub struct Tunnel {
+    parts: oneshot::Receiver<TunnelParts>,
+    /// Keeps the request counted at its address.
+    _lease: Lease,
+    limits: Rc<Limits>,
+    idle: Duration,
+}
+
+impl Tunnel {
+    pub(super) fn new(
+        parts: oneshot::Receiver<TunnelParts>,
+        lease: Lease,
+        limits: Rc<Limits>,
+        idle: Duration,
+    ) -> Self {
+        Self { parts, _lease: lease, limits, idle }
+    }
+
+    /// Copies bytes both ways until both sides have ended, one breaks off, or nothing passes
+    /// for too long; then closes the exchange. `read` was read from the client already.
+    ///
+    /// Dropped, it closes both connections and the exchange with them, as aborted.
+    pub async fn run<C>(self, client: C, read: Bytes, exchange: Exchange)
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Ok(parts) = self.parts.await else {
+            return exchange.abort(ErrorType::UpstreamReset);
+        };
+        let account = Rc::clone(exchange.account());
+        let (mut client, mut upstream) = (client, parts.io);
+        let mut out = OneWay::new(read);
+        let mut back = OneWay::new(parts.read);
+        let mut was_half = false;
+        account.timer().set(self.idle);
+        let ended = poll_fn(|context| {
+            let before = (out.passed, back.passed);
+            let result = pass_both(context, &mut client, &mut upstream, &mut out, &mut back);
+            account.add_received(usize::try_from(out.passed - before.0).unwrap_or(usize::MAX));
+            account.add_sent(usize::try_from(back.passed - before.1).unwrap_or(usize::MAX));
+            if result.is_ready() {
+                return result;
+            }
+            if (out.passed, back.passed) != before {
+                account.timer().set(self.idle);
+            }
+            let is_half = out.is_shut || back.is_shut;
+            if is_half && !was_half {
+                // One side has ended: the other gets as long as for a pause in a body.
+                was_half = true;
+                account.timer().set(self.limits.body_timeout.min(self.idle));
+            }
+            match account.timer().poll(context) {
+                // An end that the other side does not answer is an end.
+                Poll::Ready(()) if is_half => Poll::Ready(Ok(())),
+                Poll::Ready(()) => Poll::Ready(Err(ErrorType::TunnelIdle)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        match ended {
+            Ok(()) => exchange.finish(),
+            Err(error) => exchange.abort(error),
+        }
+    }
+}
+
+/// One direction.
+#[derive(Debug)]
+struct OneWay {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Bytes handed to the far side.
+    passed: u64,
+    is_ended: bool,
+    is_shut: bool,
+}
+
+/// Which side of a copy failed.
+enum Fault {
+    Reading,
+    Writing,
+}
+
+impl OneWay {
+    fn new(first: Bytes) -> Self {
+        let mut buffer = vec![0; BUFFER.max(first.len())].into_boxed_slice();
+        buffer[..first.len()].copy_from_slice(&first);
+        Self { buffer, start: 0, end: first.len(), passed: 0, is_ended: false, is_shut: false }
+    }
+
+    fn pass<R, W>(&mut self, context: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<Result<(), Fault>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            while self.start < self.end {
+                let piece = &self.buffer[self.start..self.end];
+                match ready!(Pin::new(&mut *to).poll_write(context, piece)) {
+                    Ok(written) if written > 0 => {
+                        self.start += written;
+                        self.passed += written as u64;
+                    }
+                    _ => return Poll::Ready(Err(Fault::Writing)),
+                }
+            }
+            if self.is_shut {
+                return Poll::Ready(Ok(()));
+            }
+            if self.is_ended {
+                // The far side may have left before it is told of the end.
+                let _: io::Result<()> = ready!(Pin::new(&mut *to).poll_shutdown(context));
+                self.is_shut = true;
+                return Poll::Ready(Ok(()));
+            }
+            let mut room = ReadBuf::new(&mut self.buffer);
+            match Pin::new(&mut *from).poll_read(context, &mut room) {
+                Poll::Ready(Ok(())) => {
+                    self.start = 0;
+                    self.end = room.filled().len();
+                    self.is_ended = self.end == 0;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Reading)),
+                Poll::Pending => {
+                    // What lies in a TLS buffer goes out before the task sleeps.
+                    return match Pin::new(&mut *to).poll_flush(context) {
+                        Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::Writing)),
+                        _ => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn pass_both<C, U>(
+    context: &mut Context<'_>,
+    client: &mut C,
+    upstream: &mut U,
+    out: &mut OneWay,
+    back: &mut OneWay,
+) -> Poll<Result<(), ErrorType>>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let outward = out.pass(context, client, upstream);
+    let backward = back.pass(context, upstream, client);
+    match (outward, backward) {
+        (Poll::Ready(Err(Fault::Reading)), _) | (_, Poll::Ready(Err(Fault::Writing))) => {
+            Poll::Ready(Err(ErrorType::ClientAbort))
+        }
+        (Poll::Ready(Err(Fault::Writing)), _) | (_, Poll::Ready(Err(Fault::Reading))) => {
+            Poll::Ready(Err(ErrorType::UpstreamReset))
+        }
+        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
+        _ => Poll::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Empty;
+
+    fn asked(fields: &[(&'static str, &'static str)]) -> Option<HeaderValue> {
+        let mut request = Request::get("/socket").body(Empty::<Bytes>::new()).unwrap();
+        for (name, value) in fields {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        wanted(&request, &["websocket".to_owned()])
+    }
+
+    #[test]
+    fn only_an_allowed_protocol_is_passed_on_and_only_if_asked_for_properly() {
+        assert!(asked(&[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")]).is_some());
+        assert!(asked(&[("upgrade", "h2c"), ("connection", "upgrade")]).is_none());
+        assert!(asked(&[("upgrade", "websocket, h2c"), ("connection", "upgrade")]).is_none());
+        assert!(asked(&[("upgrade", "websocket"), ("upgrade", "h2c"), ("connection", "upgrade")]).is_none());
+        assert!(asked(&[("upgrade", "websocket")]).is_none(), "Connection does not name it");
+        assert!(asked(&[("connection", "upgrade")]).is_none());
+    }
+}

@@ -1,0 +1,175 @@
+//! Making a connection to one address, up to the point where it can carry a request.
+
+use super::io::UpstreamIo;
+use super::options::Http2;
+use super::shared::Target;
+use super::tls;
+use crate::proxy::body::RequestBody;
+use bytes::Bytes;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+
+/// Bytes of one response that an HTTP/2 upstream may send ahead of its reader.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for a connection: as much as all its streams, so that slow readers do not stop the others.
+const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
+/// Streams of a connection until the upstream has said how many it allows.
+const FIRST_STREAMS: usize = 100;
+/// Between two pings of an HTTP/2 connection with requests in flight, and for their answer.
+const PING: Duration = Duration::from_secs(20);
+
+/// Why a connection could not be made.
+#[derive(Debug, Error)]
+pub(super) enum ConnectError {
+    /// Nobody answers, or not in the protocol that was asked for.
+    #[error("no connection")]
+    Io(#[source] io::Error),
+    /// TLS could not be agreed on.
+    #[error("no TLS")]
+    Tls(#[source] io::Error),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What a connection is to speak.
+#[derive(Clone, Debug)]
+pub(super) struct Speech {
+    /// TLS, and the name that the certificate must have.
+    pub(super) tls: Option<(Arc<rustls::ClientConfig>, String)>,
+    pub(super) http2: Http2,
+}
+
+/// What a connection to an HTTP/1.1 upstream leaves when it has switched protocols.
+#[derive(Debug)]
+pub(crate) struct TunnelParts {
+    pub(in crate::proxy) io: UpstreamIo,
+    /// Bytes that came behind the response head.
+    pub(in crate::proxy) read: Bytes,
+}
+
+/// Sends requests on a connection.
+#[derive(Debug)]
+pub(in crate::proxy) enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(Multiplexed),
+}
+
+/// An HTTP/2 connection, which many requests share.
+#[derive(Clone, Debug)]
+pub(in crate::proxy) struct Multiplexed {
+    pub(in crate::proxy) sender: http2::SendRequest<RequestBody>,
+    /// Streams that the upstream allows.
+    pub(super) limit: Rc<Cell<usize>>,
+    pub(super) open: Rc<Cell<usize>>,
+}
+
+/// Opens the bytes' way: TCP or Unix socket, and TLS on it. True: HTTP/2 was agreed on.
+///
+/// # Errors
+/// [`ConnectError`]. Cancel safe.
+pub(super) async fn open(target: &Target, speech: &Speech) -> Result<(UpstreamIo, bool), ConnectError> {
+    let stream = match target {
+        Target::Unix(path) => {
+            return Ok((UnixStream::connect(path).await?.into(), speech.http2 == Http2::Always));
+        }
+        Target::Tcp(address) => TcpStream::connect(address).await?,
+    };
+    stream.set_nodelay(true)?;
+    let Some((config, name)) = &speech.tls else {
+        return Ok((stream.into(), speech.http2 == Http2::Always));
+    };
+    let name = tls::server_name(name).map_err(ConnectError::Tls)?;
+    let connecting = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+    let stream = connecting.await.map_err(ConnectError::Tls)?;
+    let is_http2 = tls::chose_http2(stream.get_ref().1);
+    if speech.http2 == Http2::Always && !is_http2 {
+        let error = io::Error::new(io::ErrorKind::Unsupported, "the upstream does not offer HTTP/2");
+        return Err(ConnectError::Tls(error));
+    }
+    Ok((stream.into(), is_http2))
+}
+
+/// Begins HTTP on it; the connection is driven on this worker until it ends.
+///
+/// # Errors
+/// [`ConnectError`]. Cancel safe.
+pub(super) async fn begin(io: UpstreamIo, is_http2: bool) -> Result<Sender, ConnectError> {
+    if is_http2 { begin_http2(io).await } else { Ok(Sender::Http1(begin_http1(io).await?.0)) }
+}
+
+/// The way to switch protocols: what the connection leaves comes by the channel.
+pub(super) async fn begin_http1(
+    io: UpstreamIo,
+) -> Result<(http1::SendRequest<RequestBody>, oneshot::Receiver<TunnelParts>), ConnectError> {
+    let (sender, mut connection) =
+        http1::Builder::new().handshake(TokioIo::new(io.hearing_out())).await.map_err(failed)?;
+    let (give, take) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        // Whoever waits for a response on it is told of an error; there is nobody else to tell.
+        if poll_fn(|context| Pin::new(&mut connection).poll(context)).await.is_ok() && !give.is_closed() {
+            let parts = connection.into_parts();
+            let _ = give.send(TunnelParts { io: parts.io.into_inner().plainly(), read: parts.read_buf });
+        }
+    });
+    Ok((sender, take))
+}
+
+async fn begin_http2(io: UpstreamIo) -> Result<Sender, ConnectError> {
+    let (sender, mut connection) = http2::Builder::new(OnWorker)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_max_send_streams(FIRST_STREAMS)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(failed)?;
+    let limit = Rc::new(Cell::new(FIRST_STREAMS));
+    let told = Rc::clone(&limit);
+    tokio::task::spawn_local(async move {
+        let _ = poll_fn(|context| {
+            let result = Pin::new(&mut connection).poll(context);
+            if result.is_pending() {
+                told.set(connection.current_max_send_streams());
+            }
+            result
+        })
+        .await;
+    });
+    Ok(Sender::Http2(Multiplexed { sender, limit, open: Rc::default() }))
+}
+
+fn failed(error: hyper::Error) -> ConnectError {
+    ConnectError::Io(io::Error::other(error))
+}
+
+/// Runs what belongs to a connection on its own worker.
+#[derive(Clone, Copy, Debug)]
+struct OnWorker;
+
+impl<F> hyper::rt::Executor<F> for OnWorker
+where
+    F: Future + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

@@ -1,0 +1,24 @@
+//! The upstream of a source: its addresses, who of them is well, and connections to them.
+//!
+//! [`UpstreamShared`] is what all workers know; the [`watch`] behind the front resolves names
+//! again, checks health and reads certificates again. Each worker has its own [`Endpoint`]s
+//! with their connections and its own opinion of them ([`balance`]); it looks at what is
+//! shared at its ticks only, never for a request.
+
+mod balance;
+mod connect;
+mod endpoint;
+mod io;
+mod options;
+mod pool;
+mod shared;
+mod tls;
+mod watch;
+
+pub use options::{ForwardOptions, HealthOptions, Http2, Place, Upstream, UpstreamAddress};
+pub(super) use pool::{Lease, Pool};
+pub use shared::{AddressStatus, AddressTotals, UpstreamShared};
+pub use tls::UpstreamTlsError;
+pub use watch::watch;
+
+pub(super) use connect::{Sender, TunnelParts};

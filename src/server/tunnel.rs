@@ -1,0 +1,82 @@
+//! How a response leaves the stack: as a body that keeps the connection's account of open
+//! exchanges, or, where the upstream switched protocols, as a tunnel beside the connection.
+
+use super::client_io::{ClientIo, InExchange};
+use crate::capture::{Exchange, RecordedBody};
+use crate::proxy::{ResponseBody, Tunnel};
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Where the tunnel of a connection waits until its HTTP is over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot(Rc<RefCell<Option<Ready>>>);
+
+/// A tunnel with its exchange.
+#[derive(Debug)]
+pub(super) struct Ready {
+    tunnel: Tunnel,
+    exchange: Exchange,
+    _guard: InExchange,
+}
+
+impl Slot {
+    /// Takes the tunnel out of a response that switches protocols, its exchange with it.
+    pub(super) fn divert(
+        &self,
+        response: Response<RecordedBody<ResponseBody>>,
+        guard: InExchange,
+    ) -> Response<Guarded> {
+        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            return response.map(|body| Guarded { body, _guard: Some(guard) });
+        }
+        let (head, body) = response.into_parts();
+        if let (ResponseBody::Tunnel(tunnel), Some(exchange)) = body.into_parts() {
+            *self.0.borrow_mut() = Some(Ready { tunnel: *tunnel, exchange, _guard: guard });
+        }
+        let body = RecordedBody::off_record(ResponseBody::Own(Bytes::new()));
+        Response::from_parts(head, Guarded { body, _guard: None })
+    }
+
+    pub(super) fn take(&self) -> Option<Ready> {
+        self.0.borrow_mut().take()
+    }
+}
+
+impl Ready {
+    /// Runs the tunnel over what the connection has left.
+    pub(super) async fn run(self, client: ClientIo, read: Bytes) {
+        self.tunnel.run(client, read, self.exchange).await;
+    }
+}
+
+/// A response body that keeps the connection's account of open exchanges.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    body: RecordedBody<ResponseBody>,
+    _guard: Option<InExchange>,
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = <ResponseBody as Body>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
