@@ -27,13 +27,14 @@
 //! * No credential leaves the request path.
 //!
 //! # Who may import whom
-//! Lowest first: `clock` `error_chain` `metrics` `record` `secret` `timer`, then `routes`
+//! Lowest first: `bucket` `clock` `error_chain` `metrics` `record` `secret` `timer`, then `routes`
 //! `format` `spool`, then `capture` `recorder` `enrich` `pack` `deliver` `evidence`, then
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
 //! holds the code to it.
 
 pub mod admin;
 pub mod app;
+pub mod bucket;
 pub mod capture;
 pub mod cli;
 pub mod clock;

@@ -1,6 +1,7 @@
 //! `onrecord account`: whether every record that was taken is somewhere.
 
 use super::{AccountArgs, http_get, print_error};
+use crate::clock::Clock;
 use crate::evidence::{Account, account};
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -8,10 +9,10 @@ use uuid::Uuid;
 
 /// Adds up what the manifests say, and, where a gateway runs, what its status says.
 pub(super) fn run(args: &AccountArgs) -> ExitCode {
-    let found = match account(&args.path) {
+    let found = match read(args) {
         Ok(found) => found,
         Err(error) => {
-            print_error(&error);
+            print_error(&*error);
             return ExitCode::FAILURE;
         }
     };
@@ -27,6 +28,12 @@ pub(super) fn run(args: &AccountArgs) -> ExitCode {
         }
     }
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn read(args: &AccountArgs) -> Result<Account, Box<dyn std::error::Error>> {
+    let source = args.place.open()?.source;
+    let threads = source.threads(std::thread::available_parallelism().map_or(1, usize::from));
+    Ok(account(&*source, Clock::System.unix_microseconds(), threads)?)
 }
 
 /// What of `/api/v1/status` is needed here.

@@ -75,8 +75,9 @@ fn summary(file: &Path, config: &Config) -> String {
             Store::Dir { path } if prefix.is_empty() => format!("folder {}", path.display()),
             Store::Dir { path } => format!("folder {}", path.join(prefix).display()),
             Store::S3(options) => {
-                let at = options.endpoint.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
-                format!("s3://{}/{prefix}{at}", options.bucket)
+                let at =
+                    options.bucket.endpoint.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
+                format!("s3://{}/{prefix}{at}", options.bucket.name)
             }
         };
         let _ = writeln!(out, "  destination {name}: {place}, {sources}, every {age} or {size}");

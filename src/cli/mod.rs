@@ -12,6 +12,7 @@ mod health;
 mod http_get;
 mod keygen;
 pub mod log;
+mod place;
 mod progress;
 mod prove;
 pub mod run;
@@ -19,6 +20,8 @@ pub mod sample;
 mod signals;
 pub mod traffic;
 mod verify;
+
+pub use place::PlaceArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -101,8 +104,8 @@ pub enum Command {
     Sample(SampleArgs),
     /// Find out whether what was delivered is whole and unchanged
     ///
-    /// Reads a folder of objects (a copy of a bucket will do) with its manifests, and
-    /// gives two verdicts. Integrity: each object is byte for byte what was signed, the
+    /// Reads a bucket or a folder of objects (a copy of a bucket will do) with its
+    /// manifests, and gives two verdicts. Integrity: each object is byte for byte what was signed, the
     /// chains are whole, signatures hold, nothing foreign lies there. Completeness: each
     /// sequence of each boot is delivered, declared lost with a cause, or still awaited.
     /// Names each finding. Exit code 0: nothing found; 1: something found; 2: something
@@ -158,9 +161,9 @@ pub struct DemoArgs {
 /// What `onrecord account` takes.
 #[derive(Debug, Args)]
 pub struct AccountArgs {
-    /// A folder of objects, with its `_manifests`
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    /// Where the objects are
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// The admin listener of the running gateway, such as http://127.0.0.1:9464
     #[arg(long, value_name = "URL")]
     pub status: Option<String>,
@@ -191,9 +194,9 @@ pub struct SampleArgs {
 /// What `onrecord verify` takes.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// A folder of objects, with its `_manifests`
-    #[arg(value_name = "PATH", required_unless_present = "proof", conflicts_with = "proof")]
-    pub path: Option<PathBuf>,
+    /// Where the objects are
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// A proof to check instead of a folder
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
@@ -212,7 +215,7 @@ pub struct VerifyArgs {
     /// How to tell the result
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: OutputFormat,
-    /// Threads that read objects [default: one a processor]
+    /// Threads that read objects [default: one a processor; 16 for a bucket]
     #[arg(long, value_name = "COUNT", conflicts_with = "proof")]
     pub threads: Option<usize>,
 }
@@ -229,9 +232,9 @@ pub enum OutputFormat {
 /// What `onrecord prove` takes.
 #[derive(Debug, Args)]
 pub struct ProveArgs {
-    /// A folder of objects, with its `_manifests`
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    /// Where the objects are
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// The record's `event.id`
     #[arg(long, value_name = "EVENT_ID")]
     pub id: uuid::Uuid,
@@ -328,6 +331,9 @@ mod tests {
             "onrecord sample --listen 127.0.0.1:9000",
             "onrecord verify objects --key k.pub --anchor a --at 2026-04-09T14:00:00Z --deep --format json",
             "onrecord verify --proof p.json --key onrecord+1+2",
+            "onrecord verify s3://audit/logs --endpoint http://127.0.0.1:8333 --region us-east-1 --path-style",
+            "onrecord account s3://audit --profile reader",
+            "onrecord verify --config proxy.toml --destination archive",
             "onrecord prove objects --id 019a0000-0000-7000-8000-000000000000 --out p.json",
             "onrecord keygen --out signing.key --name onrecord/gw-1",
             "onrecord keygen --public --key signing.key",
@@ -336,7 +342,7 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["onrecord", "demo", "--gateway-listen", "localhost"]).is_err());
         assert!(Cli::try_parse_from(["onrecord", "fly"]).is_err());
-        assert!(Cli::try_parse_from(["onrecord", "verify"]).is_err());
+        assert!(Cli::try_parse_from(["onrecord", "verify", "objects", "--config", "proxy.toml"]).is_err());
         assert!(Cli::try_parse_from(["onrecord", "verify", "objects", "--at", "yesterday"]).is_err());
         assert_eq!(time("1970-01-02"), Ok(86_400_000_000));
     }

@@ -2,7 +2,6 @@
 
 use super::{ProveArgs, print_error};
 use crate::evidence::proof::prove;
-use crate::evidence::store::DirSource;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -18,7 +17,7 @@ pub(super) fn run(args: &ProveArgs) -> ExitCode {
 }
 
 fn write(args: &ProveArgs) -> Result<(), Box<dyn std::error::Error>> {
-    let proof = prove(&DirSource::new(&args.path), args.id)?;
+    let proof = prove(&*args.place.open()?.source, args.id)?;
     let text = serde_json::to_string_pretty(&proof)?;
     match &args.out {
         Some(path) => std::fs::write(path, format!("{text}\n"))

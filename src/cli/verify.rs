@@ -6,7 +6,6 @@ use crate::clock::Clock;
 use crate::evidence::anchor::AnchorFile;
 use crate::evidence::note::Verifier;
 use crate::evidence::proof::{self, Proof};
-use crate::evidence::store::DirSource;
 use crate::evidence::verify::{Report, VerifyOptions, verify};
 use serde_json::json;
 use std::path::Path;
@@ -17,10 +16,10 @@ const UNREADABLE: u8 = 2;
 
 /// Judges what lies in a folder, or a proof.
 pub(super) fn run(args: &VerifyArgs) -> ExitCode {
-    let judged = match (&args.proof, &args.path) {
-        (Some(file), _) => proof(args, file),
-        (None, Some(path)) => folder(args, path),
-        (None, None) => Err("a PATH or --proof FILE is needed".into()),
+    let judged = match &args.proof {
+        Some(_) if args.place.is_given() => Err("give a PATH or --proof FILE, not both".into()),
+        Some(file) => proof(args, file),
+        None => objects(args),
     };
     match judged {
         Ok(true) => ExitCode::SUCCESS,
@@ -34,19 +33,25 @@ pub(super) fn run(args: &VerifyArgs) -> ExitCode {
 
 type Judged = Result<bool, Box<dyn std::error::Error>>;
 
-fn folder(args: &VerifyArgs, path: &Path) -> Judged {
-    if path.to_str().is_some_and(|path| path.contains("://")) {
-        return Err("only folders can be verified yet: copy the bucket to one".into());
+fn objects(args: &VerifyArgs) -> Judged {
+    let place = args.place.open()?;
+    let mut keys = keys(&args.key)?;
+    if keys.is_empty() {
+        keys.extend(place.key);
     }
+    // One that is only configured may not have been written yet.
+    let anchor = args.anchor.clone().or(place.anchor.filter(|path| path.exists()));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let options = VerifyOptions {
-        keys: keys(&args.key)?,
-        anchor: args.anchor.as_deref().map(AnchorFile::new),
+        keys,
+        anchor: anchor.as_deref().map(AnchorFile::new),
         at: args.at.unwrap_or_else(|| Clock::System.unix_microseconds()),
         deep: args.deep,
-        threads: args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        threads: args.threads.unwrap_or_else(|| place.source.threads(processors)),
+        any_beginning: false,
     };
     let bar = Bar::new();
-    let report = verify(&DirSource::new(path), &options, &|progress| bar.show(&progress));
+    let report = verify(&*place.source, &options, &|progress| bar.show(&progress));
     bar.clear();
     let report = report?;
     match args.format {

@@ -125,8 +125,8 @@ fn compare_destination(
         }
         (Store::S3(running), Store::S3(new)) => {
             compare!(out, dotted, running, new;
-                restart: bucket, region, endpoint, path_style, profile, keys, storage_class, multipart_bytes,
-                    put_timeout;
+                restart: bucket.name, bucket.region, bucket.endpoint, bucket.path_style, bucket.profile,
+                    bucket.keys, storage_class, object_lock, multipart_bytes, put_timeout;
             );
         }
         _ => out.restart.push(format!("{dotted}type")),
@@ -140,7 +140,9 @@ fn key(field: &str) -> String {
     match field {
         "actor_headers" => "actor",
         "organization_placeholder" => "organization",
-        "keys" => "access_key_id",
+        "bucket.name" => "bucket",
+        "bucket.keys" => "access_key_id",
+        other if other.starts_with("bucket.") => &other["bucket.".len()..],
         other => other,
     }
     .to_owned()

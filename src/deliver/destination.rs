@@ -101,7 +101,9 @@ impl Cause {
             Self::Permission => "Allow this identity or user to create objects at the destination.",
             Self::NotFound => "Create the bucket, container or directory, or correct its name.",
             Self::WrongRegion => "Set the destination's region to the one that the bucket lies in.",
-            Self::Policy => "Change the store's policy, or the key prefix, so that this write is allowed.",
+            Self::Policy => {
+                "Change the store's policy or locks, or the destination's settings, so that this write is allowed."
+            }
             Self::ExpiredToken => "Renew the token or session; it is read again at each attempt.",
             Self::ClockSkew => "Set this machine's clock, and keep it set by NTP.",
             Self::Network => {

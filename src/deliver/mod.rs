@@ -19,6 +19,6 @@ pub use destination::{
 };
 pub use dir::DirStore;
 pub use options::{DestinationOptions, Store};
-pub use s3::{KeyId, S3Keys, S3Options, S3Store};
+pub use s3::{LockMode, ObjectLock, S3Options, S3Store};
 pub use shipper::{Shipper, ShipperControl};
 pub use status::{DestinationStatus, StatusCell};

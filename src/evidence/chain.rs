@@ -4,7 +4,7 @@
 //! page by page, so that memory does not grow with the number of manifests.
 
 use super::merkle::{self, Hash};
-use super::store::{self, EvidenceSource, ReadError};
+use super::store::{self, EvidenceSource, Listing, ReadError};
 use crate::pack::manifest::Manifest;
 use crate::pack::partition::escape;
 use std::cmp::Reverse;
@@ -72,9 +72,12 @@ fn folders(
     foreign: &mut dyn FnMut(String),
 ) -> Result<Vec<String>, ReadError> {
     let mut found = Vec::new();
-    let mut after: Option<String> = None;
+    let mut listing = source.list(folder);
     loop {
-        let page = source.list(folder, after.as_deref(), PAGE)?;
+        let page = listing.page(PAGE)?;
+        if page.is_empty() {
+            return Ok(found);
+        }
         for entry in &page {
             let path = format!("{folder}{}", entry.name);
             if entry.is_folder && entry.name.starts_with(begin) {
@@ -83,10 +86,6 @@ fn folders(
                 foreign(path);
             }
         }
-        match page.last() {
-            Some(last) if page.len() == PAGE => after = Some(last.name.clone()),
-            _ => return Ok(found),
-        }
     }
 }
 
@@ -94,16 +93,16 @@ fn folders(
 pub(crate) struct ChainReader<'a> {
     source: &'a dyn EvidenceSource,
     place: &'a ChainPlace,
-    boots: Vec<Boot>,
+    boots: Vec<Boot<'a>>,
     /// The next of each boot: its number, name and boot.
     heads: BinaryHeap<Reverse<(u64, String, usize)>>,
     foreign: VecDeque<String>,
 }
 
-struct Boot {
+struct Boot<'a> {
     folder: String,
+    listing: Box<dyn Listing + 'a>,
     page: VecDeque<(u64, String)>,
-    after: Option<String>,
     ended: bool,
 }
 
@@ -111,7 +110,10 @@ impl<'a> ChainReader<'a> {
     pub(crate) fn open(source: &'a dyn EvidenceSource, place: &'a ChainPlace) -> Result<Self, ReadError> {
         let mut foreign = VecDeque::new();
         let folders = folders(source, &place.folder, "boot=", &mut |path| foreign.push_back(path))?;
-        let boot = |folder| Boot { folder, page: VecDeque::new(), after: None, ended: false };
+        let boot = |folder: String| {
+            let listing = source.list(&folder);
+            Boot { folder, listing, page: VecDeque::new(), ended: false }
+        };
         let boots = folders.into_iter().map(boot).collect();
         let mut reader = Self { source, place, boots, heads: BinaryHeap::new(), foreign };
         for boot in 0..reader.boots.len() {
@@ -136,9 +138,8 @@ impl<'a> ChainReader<'a> {
     fn advance(&mut self, number: usize, limit: usize) -> Result<(), ReadError> {
         let boot = &mut self.boots[number];
         while boot.page.is_empty() && !boot.ended {
-            let page = self.source.list(&boot.folder, boot.after.as_deref(), limit)?;
-            boot.ended = page.len() < limit;
-            boot.after = page.last().map(|entry| entry.name.clone());
+            let page = boot.listing.page(limit)?;
+            boot.ended = page.is_empty();
             for entry in page {
                 match manifest_number(&entry.name).filter(|_| !entry.is_folder) {
                     Some(number) => boot.page.push_back((number, entry.name)),

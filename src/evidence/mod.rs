@@ -13,5 +13,5 @@ pub mod proof;
 pub mod store;
 pub mod verify;
 
-pub use account::{Account, AccountError, LaneAccount, account};
+pub use account::{Account, LaneAccount, account};
 pub use options::EvidenceOptions;

@@ -12,21 +12,22 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// What a stopped gateway has delivered, to be tampered with in copies.
-struct Bucket {
+pub(crate) struct Bucket {
     dir: tempfile::TempDir,
     objects: PathBuf,
-    key: String,
+    pub(crate) key: String,
     anchor: PathBuf,
 }
 
 impl Bucket {
     /// Two boots, the second one closed; several manifests with objects.
-    fn fill() -> Self {
+    pub(crate) fn fill() -> Self {
         let origin = Origin::start();
         let mut gateway = Gateway::builder()
             .set("evidence", "anchor", "\"anchor.ndjson\"")
             .source(Source::new("api", &origin.url()))
             .start();
+        let made = gateway.root().join("spool/keys/evidence.pem");
         let key = gateway.admin("/api/v1/keys").json()["keys"][0].as_str().unwrap().to_owned();
         let mut count = 0;
         for round in 0..2u64 {
@@ -46,25 +47,31 @@ impl Bucket {
         let (objects, anchor) = (dir.path().join("objects"), dir.path().join("anchor"));
         copy_folder(&gateway.destination("main"), &objects);
         std::fs::copy(gateway.root().join("anchor.ndjson"), &anchor).unwrap();
+        std::fs::copy(made, dir.path().join("signing.key")).unwrap();
         Self { dir, objects, key, anchor }
     }
 
+    /// The key that has signed: who has it can sign anything.
+    pub(crate) fn signing_key(&self) -> SigningKey {
+        SigningKey::load(&self.dir.path().join("signing.key")).unwrap().unwrap()
+    }
+
     /// A fresh copy.
-    fn copy(&self, name: &str) -> Copy {
+    pub(crate) fn copy(&self, name: &str) -> Copy {
         let path = self.dir.path().join(name);
         copy_folder(&self.objects, &path);
         Copy { path, key: self.key.clone(), anchor: self.anchor.clone() }
     }
 }
 
-struct Copy {
-    path: PathBuf,
-    key: String,
-    anchor: PathBuf,
+pub(crate) struct Copy {
+    pub(crate) path: PathBuf,
+    pub(crate) key: String,
+    pub(crate) anchor: PathBuf,
 }
 
 impl Copy {
-    fn objects(&self) -> Vec<PathBuf> {
+    pub(crate) fn objects(&self) -> Vec<PathBuf> {
         let mut paths = Vec::new();
         find_objects(&self.path, &mut paths);
         paths.sort();
@@ -73,7 +80,7 @@ impl Copy {
     }
 
     /// In the order of their numbers.
-    fn manifests(&self) -> Vec<PathBuf> {
+    pub(crate) fn manifests(&self) -> Vec<PathBuf> {
         let mut paths = Vec::new();
         all_files(&self.path.join("_manifests"), &mut paths);
         paths.sort_by_key(|path| path.file_name().unwrap().to_owned());
@@ -92,7 +99,7 @@ impl Copy {
 
     /// Exactly these kinds are found, so often.
     #[track_caller]
-    fn finds(&self, more: &[&str], expected: &[(&str, u64)]) -> serde_json::Value {
+    pub(crate) fn finds(&self, more: &[&str], expected: &[(&str, u64)]) -> serde_json::Value {
         let (code, report) = self.verify(more);
         let counts: BTreeMap<String, u64> = serde_json::from_value(report["counts"].clone()).unwrap();
         let expected: BTreeMap<String, u64> = expected.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect();
@@ -108,20 +115,20 @@ impl Copy {
     }
 }
 
-fn flip(path: &Path, at: usize) {
+pub(crate) fn flip(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     let at = at % bytes.len();
     bytes[at] ^= 1;
     std::fs::write(path, bytes).unwrap();
 }
 
-fn gunzip(path: &Path) -> String {
+pub(crate) fn gunzip(path: &Path) -> String {
     let mut text = String::new();
     flate2::read::MultiGzDecoder::new(&std::fs::read(path).unwrap()[..]).read_to_string(&mut text).unwrap();
     text
 }
 
-fn gzip(path: &Path, text: &str) {
+pub(crate) fn gzip(path: &Path, text: &str) {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     out.write_all(text.as_bytes()).unwrap();
     std::fs::write(path, out.finish().unwrap()).unwrap();

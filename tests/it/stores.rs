@@ -4,10 +4,11 @@
 use crate::harness::faults::{Fault, Proxy, Sick};
 use crate::harness::gateway::free_port;
 use crate::harness::stores::{BUCKET, Keys, Kind, Server, secret, store_at};
+use onrecord::bucket::{AccessKey, KeyId};
 use onrecord::clock::Clock;
 use onrecord::deliver::{
-    Advice, Body, Cause, Created, Destination, DirStore, KeyId, Object, ObjectKind, ProbeReport, PutError,
-    S3Keys, S3Options, S3Store, probe,
+    Advice, Body, Cause, Created, Destination, DirStore, Object, ObjectKind, ProbeReport, PutError,
+    S3Options, S3Store, probe,
 };
 use onrecord::evidence::merkle::sha256;
 use std::collections::BTreeMap;
@@ -184,23 +185,23 @@ fn a_live_stores_refusals_have_their_causes() {
         assert!(!error.to_string().contains("secret"), "{error}");
     };
     let keys = |id: &str, key: &str| {
-        Some(S3Keys { id: KeyId::Plain(id.to_owned()), secret: secret(key), session_token: None })
+        Some(AccessKey { id: KeyId::Plain(id.to_owned()), secret: secret(key), session_token: None })
     };
-    refused("wrong id", &|o| o.keys = keys("nobody", "writersecret"), Cause::Credentials);
-    refused("wrong secret", &|o| o.keys = keys("writerkey", "wrong"), Cause::Credentials);
-    refused("may only read", &|o| o.keys = keys("readerkey", "readersecret"), Cause::Permission);
+    refused("wrong id", &|o| o.bucket.keys = keys("nobody", "writersecret"), Cause::Credentials);
+    refused("wrong secret", &|o| o.bucket.keys = keys("writerkey", "wrong"), Cause::Credentials);
+    refused("may only read", &|o| o.bucket.keys = keys("readerkey", "readersecret"), Cause::Permission);
     refused(
         "no bucket",
         &|o| {
-            o.bucket = "nothing".into();
-            o.keys = keys("adminkey", "adminsecret")
+            o.bucket.name = "nothing".into();
+            o.bucket.keys = keys("adminkey", "adminsecret")
         },
         Cause::NotFound,
     );
     let mut options = S3Options::new(BUCKET);
-    options.endpoint = Some(format!("http://{}", server.address));
-    options.path_style = true;
-    options.keys = keys("writerkey", "writersecret");
+    options.bucket.endpoint = Some(format!("http://{}", server.address));
+    options.bucket.path_style = true;
+    options.bucket.keys = keys("writerkey", "writersecret");
     let two_hours_ago = Clock::System.unix_microseconds() - 7_200_000_000;
     let store = S3Store::new(&options, Clock::manual(two_hours_ago));
     let error = wait(create(&store, "x", b"x")).unwrap_err();
@@ -217,7 +218,7 @@ fn a_key_that_is_changed_is_read_again_without_a_restart() {
     let place = onrecord::secret::SecretRef::File(file.path().to_owned());
     let store = server.store(None, |options| {
         let id = KeyId::Plain("writerkey".to_owned());
-        options.keys = Some(S3Keys { id, secret: place, session_token: None });
+        options.bucket.keys = Some(AccessKey { id, secret: place, session_token: None });
     });
     wait(async {
         assert_eq!(create(&store, "x", b"x").await.unwrap_err().cause, Cause::Credentials);
@@ -328,7 +329,7 @@ fn a_server_that_is_not_trusted_or_speaks_no_tls_is_a_matter_of_tls() {
     let sick = Sick::start();
     sick.answer("200 OK", "etag: \"x\"\r\n", "");
     let store = store_at(sick.address, Keys("a", "b"), |options| {
-        options.endpoint = options.endpoint.take().map(|url| url.replace("http:", "https:"));
+        options.bucket.endpoint = options.bucket.endpoint.take().map(|url| url.replace("http:", "https:"));
         options.put_timeout = Duration::from_secs(2);
     });
     let error = wait(create(&store, "x", b"x")).unwrap_err();
@@ -341,14 +342,15 @@ fn keys_that_are_not_there_are_a_matter_of_credentials() {
     let sick = Sick::start();
     let missing = |options: &mut S3Options| {
         let place = onrecord::secret::SecretRef::File("/nowhere/secret".into());
-        options.keys = Some(S3Keys { id: KeyId::Plain("a".into()), secret: place, session_token: None });
+        options.bucket.keys =
+            Some(AccessKey { id: KeyId::Plain("a".into()), secret: place, session_token: None });
     };
     let error = wait(create(&store_at(sick.address, Keys("a", "b"), missing), "x", b"x")).unwrap_err();
     assert_eq!(error.cause, Cause::Credentials);
     assert!(error.words.contains("/nowhere/secret"), "{error}");
     let profile = |options: &mut S3Options| {
-        options.keys = None;
-        options.profile = Some("onrecord-has-no-such-profile".into());
+        options.bucket.keys = None;
+        options.bucket.profile = Some("onrecord-has-no-such-profile".into());
     };
     let error = wait(create(&store_at(sick.address, Keys("a", "b"), profile), "x", b"x")).unwrap_err();
     eprintln!("{error}");

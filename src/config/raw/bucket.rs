@@ -1,12 +1,13 @@
 //! `[[destination]]` of type `s3`: the keys that only it knows.
 
 use super::{Item, Table};
-use crate::config::reference::{Absent, Key, Kind};
-use crate::deliver::{KeyId, S3Keys, S3Options};
+use crate::bucket::{AccessKey, Bucket, KeyId};
+use crate::config::reference::{Absent, Key, Kind, Section};
+use crate::deliver::{LockMode, ObjectLock, S3Options};
 use std::time::Duration;
 
 /// Names of the keys, for destinations of other types.
-pub(crate) const KEYS: [&str; 11] = [
+pub(crate) const KEYS: [&str; 12] = [
     "bucket",
     "region",
     "endpoint",
@@ -16,6 +17,7 @@ pub(crate) const KEYS: [&str; 11] = [
     "secret_access_key",
     "session_token",
     "storage_class",
+    "object_lock",
     "multipart_bytes",
     "put_timeout",
 ];
@@ -74,6 +76,12 @@ pub(super) const STORAGE_CLASS: Key = Key {
     absent: Absent::Unset("the bucket's"),
     doc: "`s3`: the storage class of objects with records, such as `STANDARD_IA`. Manifests stay in the bucket's own.",
 };
+pub(super) const OBJECT_LOCK: Key = Key {
+    name: "object_lock",
+    kind: Kind::Other("`{ mode = \"governance\" or \"compliance\", days = 1 to 36500 }`"),
+    absent: Absent::Unset("the bucket's"),
+    doc: "`s3`: Object Lock: for so many days nobody can delete or replace what was put there; with `governance` who has a right of its own can, with `compliance` nobody. The bucket must have been made with Object Lock, and the key needs `s3:PutObjectRetention`. Probes are not locked.",
+};
 pub(super) const MULTIPART_BYTES: Key = Key {
     name: "multipart_bytes",
     kind: Kind::Size(5 << 20, 5 << 30),
@@ -95,24 +103,56 @@ pub(super) fn read(table: &Table<'_>) -> Option<S3Options> {
     }
     let bucket = bucket.and_then(|item| name(&item));
     let mut options = S3Options::new(bucket.as_deref().unwrap_or_default());
-    options.region = table.take("region").and_then(|item| word(&item, "a region such as eu-central-1"));
-    options.endpoint = table.take("endpoint").and_then(|item| endpoint(&item));
-    options.path_style = table.flag("path_style").unwrap_or(options.path_style);
+    options.bucket.region =
+        table.take("region").and_then(|item| word(&item, "a region such as eu-central-1"));
+    options.bucket.endpoint = table.take("endpoint").and_then(|item| endpoint(&item));
+    options.bucket.path_style = table.flag("path_style").unwrap_or(false);
     options.storage_class =
         table.take("storage_class").and_then(|item| word(&item, "a storage class such as STANDARD_IA"));
+    options.object_lock = table.take("object_lock").and_then(|item| object_lock(&item));
     if let Some(bytes) = table.size("multipart_bytes") {
         options.multipart_bytes = bytes.value;
     }
     if let Some(time) = table.time("put_timeout") {
         options.put_timeout = time.value;
     }
-    credentials(table, &mut options);
+    credentials(table, &mut options.bucket);
     bucket.map(|_| options)
 }
 
-fn credentials(table: &Table<'_>, options: &mut S3Options) {
+/// The keys of `object_lock`.
+static LOCK: Section = Section {
+    path: "{object_lock}",
+    many: false,
+    doc: "",
+    keys: &[
+        Key {
+            name: "mode",
+            kind: Kind::Choice(&["governance", "compliance"]),
+            absent: Absent::Required,
+            doc: "",
+        },
+        Key { name: "days", kind: Kind::Count(1, 36_500), absent: Absent::Required, doc: "" },
+    ],
+};
+
+fn object_lock(item: &Item<'_>) -> Option<ObjectLock> {
+    const HINT: &str = "write { mode = \"governance\", days = 30 }";
+    let Some(table) = item.inline(&LOCK) else {
+        return item.refuse("must say mode and days", Some(HINT));
+    };
+    let (mode, days) = (table.choice("mode"), table.count("days"));
+    table.finish();
+    let mode = match mode? {
+        "compliance" => LockMode::Compliance,
+        _ => LockMode::Governance,
+    };
+    Some(ObjectLock { mode, days: u32::try_from(days?).ok()? })
+}
+
+fn credentials(table: &Table<'_>, bucket: &mut Bucket) {
     let profile = table.take("profile");
-    options.profile = profile.as_ref().and_then(Item::text).map(|at| at.value);
+    bucket.profile = profile.as_ref().and_then(Item::text).map(|at| at.value);
     let (id, secret, token) =
         (table.take("access_key_id"), table.take("secret_access_key"), table.take("session_token"));
     match (&id, &secret) {
@@ -125,7 +165,7 @@ fn credentials(table: &Table<'_>, options: &mut S3Options) {
             let token = token.map(|token| token.secret());
             let wrong_token = matches!(token, Some(None));
             if let (Some(id), Some(secret), false) = (typed, secret.secret(), wrong_token) {
-                options.keys = Some(S3Keys { id, secret, session_token: token.flatten() });
+                bucket.keys = Some(AccessKey { id, secret, session_token: token.flatten() });
             }
         }
         (Some(id), None) => {

@@ -41,6 +41,7 @@ pub(crate) static SECTION: Section = Section {
         bucket::SECRET_ACCESS_KEY,
         bucket::SESSION_TOKEN,
         bucket::STORAGE_CLASS,
+        bucket::OBJECT_LOCK,
         bucket::MULTIPART_BYTES,
         bucket::PUT_TIMEOUT,
         Key {
@@ -174,7 +175,8 @@ fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, 
             foreign(path, "dir");
         }
         let place = |options: &crate::deliver::S3Options| {
-            table.at(format!("{} {}", options.endpoint.as_deref().unwrap_or_default(), options.bucket))
+            let bucket = &options.bucket;
+            table.at(format!("{} {}", bucket.endpoint.as_deref().unwrap_or_default(), bucket.name))
         };
         let options = bucket::read(table);
         let bucket = options.as_ref().map(place);

@@ -158,7 +158,8 @@ format = "json"
 
 #[test]
 fn a_bucket_has_its_defaults_and_every_key_reaches_its_option() {
-    use crate::deliver::{KeyId, S3Keys, S3Options};
+    use crate::bucket::{AccessKey, Bucket, KeyId};
+    use crate::deliver::{LockMode, ObjectLock, S3Options};
     let store = |text: &str| valid(text).destinations.remove(0).store;
     assert_eq!(store(BUCKET), Store::S3(Box::new(S3Options::new("audit-1"))));
     let keys = r#"
@@ -169,22 +170,26 @@ access_key_id = "AKIA"
 secret_access_key = { env = "SECRET" }
 session_token = { file = "token" }
 storage_class = "STANDARD_IA"
+object_lock = { mode = "compliance", days = 30 }
 multipart_bytes = "5MiB"
 put_timeout = "1s"
 concurrency = 9
 "#;
     let options = S3Options {
-        bucket: "audit-1".into(),
-        region: Some("eu-central-1".into()),
-        endpoint: Some("http://127.0.0.1:8333".into()),
-        path_style: true,
-        profile: None,
-        keys: Some(S3Keys {
-            id: KeyId::Plain("AKIA".into()),
-            secret: SecretRef::Env("SECRET".into()),
-            session_token: Some(SecretRef::File("token".into())),
-        }),
+        bucket: Bucket {
+            name: "audit-1".into(),
+            region: Some("eu-central-1".into()),
+            endpoint: Some("http://127.0.0.1:8333".into()),
+            path_style: true,
+            profile: None,
+            keys: Some(AccessKey {
+                id: KeyId::Plain("AKIA".into()),
+                secret: SecretRef::Env("SECRET".into()),
+                session_token: Some(SecretRef::File("token".into())),
+            }),
+        },
         storage_class: Some("STANDARD_IA".into()),
+        object_lock: Some(ObjectLock { mode: LockMode::Compliance, days: 30 }),
         multipart_bytes: 5 << 20,
         put_timeout: Duration::from_secs(1),
     };
@@ -192,10 +197,10 @@ concurrency = 9
     assert_eq!(store(&text), Store::S3(Box::new(options)));
     assert_eq!(valid(&text).destinations[0].concurrency, 9);
     let Store::S3(profile) = store(&format!("{BUCKET}profile = \"audit\"\n")) else { panic!("no bucket") };
-    assert_eq!(profile.profile.as_deref(), Some("audit"));
+    assert_eq!(profile.bucket.profile.as_deref(), Some("audit"));
     let found = store(&text.replace("\"AKIA\"", "{ file = \"id\" }"));
     let Store::S3(found) = found else { panic!("no bucket") };
-    assert_eq!(found.keys.unwrap().id, KeyId::At(SecretRef::File("id".into())));
+    assert_eq!(found.bucket.keys.unwrap().id, KeyId::At(SecretRef::File("id".into())));
 }
 
 #[test]

@@ -164,6 +164,7 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (_, "level") => "\"debug\"".into(),
         (_, "prefix") => "\"other/\"".into(),
         (_, "directory") => "\"other.csv\"".into(),
+        (_, "object_lock") => "{ mode = \"compliance\", days = 1 }".into(),
         (_, "endpoint") => "\"http://127.0.0.1:7779\"".into(),
         _ if section == "source.actor" && key.name != "header_id" => "\"x\"\nheader_id = \"y\"".into(),
         _ => "\"other\"".into(),

@@ -6,12 +6,12 @@
 //! destination's state machine retries.
 
 mod answer;
-mod client;
 mod content;
+mod lock;
 mod multipart;
 mod options;
 mod refusal;
 mod store;
 
-pub use options::{KeyId, S3Keys, S3Options};
+pub use options::{LockMode, ObjectLock, S3Options};
 pub use store::S3Store;

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::content;
+use super::lock::Lock;
 use super::refusal;
 use super::store::{content_type, deadline};
 use crate::deliver::destination::{Cause, Created, Object, PutError};
@@ -34,6 +35,7 @@ pub(super) struct Target<'a> {
     pub(super) bucket: &'a str,
     pub(super) object: &'a Object<'a>,
     pub(super) storage_class: Option<StorageClass>,
+    pub(super) lock: &'a Lock,
     /// For each request by itself.
     pub(super) deadline: Duration,
 }
@@ -55,6 +57,8 @@ impl Target<'_> {
             .key(self.object.key)
             .content_type(content_type(self.object.kind))
             .set_storage_class(self.storage_class.clone())
+            .set_object_lock_mode(self.lock.mode.clone())
+            .set_object_lock_retain_until_date(self.lock.until)
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_type(ChecksumType::Composite)
             .customize()

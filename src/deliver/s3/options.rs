@@ -1,49 +1,40 @@
 //! What an operator can set about a bucket.
 
-use crate::secret::SecretRef;
+use crate::bucket::Bucket;
 use std::time::Duration;
 
-/// A bucket and the way to it.
+/// A bucket and what is put there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Options {
-    /// The bucket's name.
-    pub bucket: String,
-    /// Its region; `None`: from the environment or the profile, and `us-east-1` where an endpoint is given.
-    pub region: Option<String>,
-    /// URL of a store other than Amazon's.
-    pub endpoint: Option<String>,
-    /// Whether the bucket stands in the path rather than in the host name.
-    pub path_style: bool,
-    /// The profile of the shared configuration files that credentials and region are taken from.
-    pub profile: Option<String>,
-    /// Credentials; `None`: those of the profile or of the default chain.
-    pub keys: Option<S3Keys>,
+    /// The bucket.
+    pub bucket: Bucket,
     /// Storage class of objects with records; `None`: the bucket's own.
     pub storage_class: Option<String>,
+    /// How long the store shall keep everybody from deleting or replacing what is put there;
+    /// `None`: as the bucket's own rule says.
+    pub object_lock: Option<ObjectLock>,
     /// Objects above this many bytes go in parts.
     pub multipart_bytes: u64,
     /// An object or part has arrived after this long, or the attempt has failed.
     pub put_timeout: Duration,
 }
 
-/// Where an access key is to be found. It is read when it is first needed, and again after a refusal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S3Keys {
-    /// The access key's id.
-    pub id: KeyId,
-    /// The secret that belongs to it.
-    pub secret: SecretRef,
-    /// The token of a temporary key.
-    pub session_token: Option<SecretRef>,
+/// S3 Object Lock, as asked for with each object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// Days from the put on, 1 to 36,500.
+    pub days: u32,
 }
 
-/// The id of an access key, which is no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyId {
-    /// Typed into the configuration.
-    Plain(String),
-    /// Found elsewhere.
-    At(SecretRef),
+/// Who may lift a lock before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Who has a right of its own to.
+    Governance,
+    /// Nobody, the account's owner included.
+    Compliance,
 }
 
 impl S3Options {
@@ -56,13 +47,9 @@ impl S3Options {
     #[must_use]
     pub fn new(bucket: &str) -> Self {
         Self {
-            bucket: bucket.to_owned(),
-            region: None,
-            endpoint: None,
-            path_style: false,
-            profile: None,
-            keys: None,
+            bucket: Bucket::new(bucket),
             storage_class: None,
+            object_lock: None,
             multipart_bytes: Self::MULTIPART_BYTES,
             put_timeout: Self::PUT_TIMEOUT,
         }

@@ -1,19 +1,24 @@
 //! The bucket as a [`Destination`]: objects in one put.
 
 use super::answer::Answer;
-use super::client::connect;
 use super::content;
+use super::lock::Lock;
 use super::multipart;
 use super::options::S3Options;
 use super::refusal;
+use crate::bucket::{ConnectError, connect};
 use crate::clock::Clock;
 use crate::deliver::destination::{BoxFuture, Cause, Created, Destination, Object, ObjectKind, PutError};
+use crate::error_chain::Chain;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::StorageClass;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// The destination's state machine retries, not the library.
+const ATTEMPTS: u32 = 1;
 
 /// A bucket that objects are created in.
 pub struct S3Store {
@@ -35,19 +40,36 @@ impl S3Store {
         if let Some(client) = &*self.lock() {
             return Ok(client.clone());
         }
-        let client =
-            deadline(self.options.put_timeout, Box::pin(connect(&self.options, &self.clock))).await??;
+        let connecting = Box::pin(connect(&self.options.bucket, &self.clock, ATTEMPTS));
+        let client = deadline(self.options.put_timeout, connecting).await?.map_err(|error| {
+            let cause = match &error {
+                ConnectError::Key(_) => Cause::Credentials,
+                ConnectError::NoRegion => Cause::WrongRegion,
+            };
+            PutError::new(cause, Chain(&error).to_string())
+        })?;
         Ok(self.lock().get_or_insert(client).clone())
     }
 
     async fn put(&self, client: &Client, object: &Object<'_>) -> Result<Created, PutError> {
+        let lock = Lock::of(self.options.object_lock, object.kind, self.clock.unix_microseconds());
+        self.put_locked(client, object, &lock).await.map_err(|error| lock.explain(error))
+    }
+
+    async fn put_locked(
+        &self,
+        client: &Client,
+        object: &Object<'_>,
+        lock: &Lock,
+    ) -> Result<Created, PutError> {
         let whole = content::check(object, self.part_bytes(object.length)).await?;
         if object.length > self.options.multipart_bytes {
             let target = multipart::Target {
                 client,
-                bucket: &self.options.bucket,
+                bucket: &self.options.bucket.name,
                 object,
                 storage_class: self.storage_class(object.kind),
+                lock,
                 deadline: self.options.put_timeout,
             };
             return target.upload(&whole.parts, self.part_bytes(object.length)).await;
@@ -56,12 +78,14 @@ impl S3Store {
         let body = content::stream(object.body, 0, object.length).await?;
         let put = client
             .put_object()
-            .bucket(&self.options.bucket)
+            .bucket(&self.options.bucket.name)
             .key(object.key)
             .if_none_match("*")
             .content_length(object.length.try_into().unwrap_or(i64::MAX))
             .content_type(content_type(object.kind))
             .set_storage_class(self.storage_class(object.kind))
+            .set_object_lock_mode(lock.mode.clone())
+            .set_object_lock_retain_until_date(lock.until)
             .checksum_sha256(STANDARD.encode(object.sha256))
             .body(body)
             .customize()
@@ -101,11 +125,7 @@ impl Destination for S3Store {
     }
 
     fn place(&self) -> String {
-        let bucket = &self.options.bucket;
-        match &self.options.endpoint {
-            Some(endpoint) => format!("s3://{bucket} at {endpoint}"),
-            None => format!("s3://{bucket}"),
-        }
+        self.options.bucket.place()
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Follower<'a> {
     pub(super) keys: &'a [Verifier],
     pub(super) anchors: Option<crate::evidence::anchor::AnchorFile>,
     pub(super) at: u64,
+    pub(super) any_beginning: bool,
     pub(super) jobs: SyncSender<Job>,
     pub(super) report: &'a mut Report,
 }
@@ -177,6 +178,11 @@ impl Follower<'_> {
                 ));
                 return None;
             }
+            None if self.any_beginning && number > 0 => {
+                let folder = &self.place.folder;
+                self.report.notes.push(format!("{folder}: history before manifest {number} is unproved"));
+                return None;
+            }
             None => 0,
         };
         let mut gone = SequenceSet::new();
@@ -186,9 +192,10 @@ impl Follower<'_> {
         let gone = gone.difference(&state.bad);
         links.holes.union(&gone);
         let (first, last) = (gone.iter().next()?.0, gone.last()?);
+        let before = if state.last.is_none() { "; history before is unproved" } else { "" };
         Some(match gone.count() {
-            1 => format!("manifest {first} is not there"),
-            count => format!("{count} manifests from {first} to {last} are not there"),
+            1 => format!("manifest {first} is not there{before}"),
+            count => format!("{count} manifests from {first} to {last} are not there{before}"),
         })
     }
 

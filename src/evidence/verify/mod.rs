@@ -21,7 +21,7 @@ mod sums;
 mod walk;
 
 pub use finding::{Finding, FindingKind, Records};
-pub use report::{BootReport, ChainReport, Report, SignerVerdict, Verdict};
+pub use report::{BootReport, ChainReport, LaneReport, Report, SignerVerdict, Verdict};
 
 use super::anchor::AnchorFile;
 use super::chain::{ChainPlace, chains};
@@ -60,6 +60,8 @@ pub struct VerifyOptions {
     pub deep: bool,
     /// Threads that read objects, at least 1.
     pub threads: usize,
+    /// Take a chain from wherever it begins: what was before is a note, not a finding.
+    pub any_beginning: bool,
 }
 
 /// How far it is.
@@ -161,6 +163,7 @@ fn one_chain(
         keys: &options.keys,
         anchors: options.anchor.clone(),
         at: options.at,
+        any_beginning: options.any_beginning,
         jobs,
         report,
     };

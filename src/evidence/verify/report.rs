@@ -101,6 +101,25 @@ pub struct BootReport {
     pub declared: u64,
     /// Neither when the newest manifest was made.
     pub awaited: u64,
+    /// The same lane by lane.
+    pub lanes: Vec<LaneReport>,
+}
+
+/// The sums of one lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaneReport {
+    /// The lane, or `self`.
+    pub lane: String,
+    /// Sequences given out.
+    pub taken: u64,
+    /// Records in objects.
+    pub delivered: u64,
+    /// Records that the destination does not take.
+    pub filtered: u64,
+    /// Declared lost.
+    pub declared: u64,
+    /// Neither when the newest manifest was made.
+    pub awaited: u64,
 }
 
 impl Report {
@@ -217,7 +236,7 @@ fn write_chain(f: &mut fmt::Formatter<'_>, chain: &ChainReport) -> fmt::Result {
         writeln!(f, "{destination} of {instance}: manifests {first} to {newest}, {end}, last at {last}")?;
     }
     for boot in &chain.boots {
-        let BootReport { instance, boot, taken, delivered, filtered, declared, awaited } = boot;
+        let BootReport { instance, boot, taken, delivered, filtered, declared, awaited, lanes: _ } = boot;
         writeln!(
             f,
             "  {instance} {boot}: taken {taken} = delivered {delivered} + filtered {filtered} + \

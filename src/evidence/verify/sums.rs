@@ -2,7 +2,7 @@
 //! filtered or declared lost once, and the sums are those of the parts.
 
 use super::finding::{Finding, FindingKind, Records};
-use super::report::{BootReport, Report};
+use super::report::{BootReport, LaneReport, Report};
 use crate::pack::manifest::{LaneEntry, Manifest, Totals, lane_text};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -53,6 +53,10 @@ impl Sums {
             } else if !rest.is_empty() {
                 let (boot, lane) = (lane.boot, lane_text(lane.lane));
                 hidden.push(Records { boot, lane, count: rest.count(), among: rest });
+            }
+            let before = self.lanes.get(&id).map(|lane| lane.totals).unwrap_or_default();
+            if follows && lane.totals != expected(before, lane, manifest) {
+                differ(format!("{name}: its sums are not those before with this batch's added"));
             }
             for gap in &lane.gaps {
                 let sum = self.declared.entry(gap.cause.as_str()).or_default();
@@ -137,6 +141,7 @@ fn add(boots: &mut Vec<BootReport>, lane: &LaneEntry) {
                 filtered: 0,
                 declared: 0,
                 awaited: 0,
+                lanes: Vec::new(),
             });
             let last = boots.len() - 1;
             &mut boots[last]
@@ -147,6 +152,28 @@ fn add(boots: &mut Vec<BootReport>, lane: &LaneEntry) {
     boot.filtered = boot.filtered.saturating_add(lane.totals.filtered);
     boot.declared = boot.declared.saturating_add(lane.totals.declared);
     boot.awaited = boot.awaited.saturating_add(lane.open);
+    boot.lanes.push(LaneReport {
+        lane: lane_text(lane.lane),
+        taken: lane.taken,
+        delivered: lane.totals.delivered,
+        filtered: lane.totals.filtered,
+        declared: lane.totals.declared,
+        awaited: lane.open,
+    });
+}
+
+/// What a lane's sums must be after a manifest, by those before it. What expires of a boot
+/// that is not forgotten moves from delivered to declared.
+fn expected(before: Totals, lane: &LaneEntry, manifest: &Manifest) -> Totals {
+    let counts = manifest.expired.iter().flat_map(|entry| &entry.lanes);
+    let own = counts.filter(|count| (count.boot, count.lane) == (lane.boot, lane.lane));
+    let moved = own.fold(0, |sum: u64, count| sum.saturating_add(count.records)).min(before.delivered);
+    let declared = lane.gaps.iter().fold(moved, |sum: u64, gap| sum.saturating_add(gap.count));
+    Totals {
+        delivered: (before.delivered - moved).saturating_add(lane.delivered),
+        filtered: before.filtered.saturating_add(lane.filtered),
+        declared: before.declared.saturating_add(declared),
+    }
 }
 
 /// What is wrong within one entry.

@@ -107,11 +107,12 @@ fn folder(
     visitor: &mut dyn Visitor,
 ) -> Result<(), ReadError> {
     let own = path.ends_with(&format!("{OWN}/")) && is_segment(path, OWN);
-    let mut after: Option<String> = None;
+    let mut listing = source.list(path);
     loop {
-        let page = source.list(path, after.as_deref(), PAGE)?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.name.clone());
+        let page = listing.page(PAGE)?;
+        if page.is_empty() {
+            return Ok(());
+        }
         for entry in &page {
             let below = format!("{path}{}", entry.name);
             if !entry.is_folder {
@@ -127,10 +128,10 @@ fn folder(
                 visitor.manifests(&format!("{below}/"));
             } else if depth < MAX_DEPTH {
                 folder(source, &format!("{below}/"), depth + 1, visitor)?;
+            } else {
+                // Nothing of ours lies so deep: the folder itself is what is foreign.
+                visitor.file(&below);
             }
-        }
-        if page.len() < PAGE {
-            return Ok(());
         }
     }
 }

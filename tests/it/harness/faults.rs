@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// Half of the answer comes through.
     HalfAnswer,
+    /// So many bytes of the answer come through.
+    CutAnswer(u64),
 }
 
 type Policy = Arc<dyn Fn(u64) -> Fault + Send + Sync>;
@@ -154,6 +156,7 @@ impl Shared {
 
     fn answers(&self, mut server: TcpStream, mut client: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
+        let mut left = u64::MAX;
         while let Ok(length @ 1..) = server.read(&mut buffer) {
             let bytes = &buffer[..length];
             // Answers to writes are small, so that each begins a read of its own.
@@ -165,9 +168,16 @@ impl Shared {
                         self.struck.fetch_add(1, Ordering::SeqCst);
                         break;
                     }
+                    Fault::CutAnswer(bytes) => left = bytes,
                     _ => {}
                 }
             }
+            if left < length as u64 {
+                let _ = client.write_all(&bytes[..left as usize]);
+                self.struck.fetch_add(1, Ordering::SeqCst);
+                break;
+            }
+            left -= if left == u64::MAX { 0 } else { length as u64 };
             if client.write_all(bytes).is_err() {
                 break;
             }

@@ -7,8 +7,9 @@
 use super::gateway::{free_port, read_lossy};
 use super::until;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use onrecord::bucket::{AccessKey, KeyId};
 use onrecord::clock::Clock;
-use onrecord::deliver::{KeyId, S3Keys, S3Options, S3Store};
+use onrecord::deliver::{S3Options, S3Store};
 use onrecord::secret::SecretRef;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -91,10 +92,11 @@ impl Kind {
     }
 }
 
-/// All may; all may in one bucket; may only read.
+/// All may; all may in one bucket; may read and list; may only read.
 const IDENTITIES: &str = r#"{"identities":[
 {"name":"admin","credentials":[{"accessKey":"adminkey","secretKey":"adminsecret"}],"actions":["Admin","Read","Write","List","Tagging"]},
 {"name":"writer","credentials":[{"accessKey":"writerkey","secretKey":"writersecret"}],"actions":["Write:audit"]},
+{"name":"verifier","credentials":[{"accessKey":"verifierkey","secretKey":"verifiersecret"}],"actions":["Read:audit","List:audit"]},
 {"name":"reader","credentials":[{"accessKey":"readerkey","secretKey":"readersecret"}],"actions":["Read:audit"]}]}"#;
 
 impl Server {
@@ -111,6 +113,11 @@ impl Server {
             Kind::Weed => Keys("writerkey", "writersecret"),
             _ => self.admin(),
         }
+    }
+
+    /// An identity that may read and list, and nothing else.
+    pub(crate) fn verifier(&self) -> Keys {
+        Keys("verifierkey", "verifiersecret")
     }
 
     fn spawn(&mut self) {
@@ -274,11 +281,11 @@ pub(crate) fn destination_at(by: SocketAddr, keys: Keys) -> Vec<(&'static str, S
 /// The gateway's store on a server with these keys.
 pub(crate) fn store_at(address: SocketAddr, keys: Keys, change: impl FnOnce(&mut S3Options)) -> S3Store {
     let mut options = S3Options::new(BUCKET);
-    options.endpoint = Some(format!("http://{address}"));
-    options.path_style = true;
-    options.region = Some("us-east-1".to_owned());
-    options.keys =
-        Some(S3Keys { id: KeyId::Plain(keys.0.to_owned()), secret: secret(keys.1), session_token: None });
+    options.bucket.endpoint = Some(format!("http://{address}"));
+    options.bucket.path_style = true;
+    options.bucket.region = Some("us-east-1".to_owned());
+    options.bucket.keys =
+        Some(AccessKey { id: KeyId::Plain(keys.0.to_owned()), secret: secret(keys.1), session_token: None });
     change(&mut options);
     S3Store::new(&options, Clock::System)
 }

@@ -7,8 +7,10 @@ mod retention;
 use log::{FakeLog, boot};
 use onrecord::clock::Clock;
 use onrecord::deliver::{DirStore, Shipper};
-use onrecord::evidence::account;
+use onrecord::evidence::Account;
 use onrecord::evidence::keys::SigningKey;
+use onrecord::evidence::store::DirSource;
+use onrecord::evidence::verify::VerifyError;
 use onrecord::format::Timestamps;
 use onrecord::pack::manifest::Manifest;
 use onrecord::pack::{Outbox, OutboxLock, PackOptions, Packer};
@@ -126,6 +128,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() { all.extend(files(&path)) } else { all.push(path) }
     }
     all
+}
+
+fn account(folder: &Path) -> Result<Account, VerifyError> {
+    onrecord::evidence::account(&DirSource::new(folder), START, 2)
 }
 
 fn mark(lane: u16, taken: u64, accounted: std::ops::Range<u64>, closed: bool) -> Mark {

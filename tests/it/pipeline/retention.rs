@@ -16,7 +16,8 @@ const DAY: u64 = 86_400_000_000;
 
 fn judge(world: &World, days: u64) -> Report {
     let at = START + days * DAY;
-    let options = VerifyOptions { keys: Vec::new(), anchor: None, at, deep: true, threads: 3 };
+    let options =
+        VerifyOptions { keys: Vec::new(), anchor: None, at, deep: true, threads: 3, any_beginning: false };
     verify(&DirSource::new(&world.store()), &options, &|_| {}).unwrap()
 }
 

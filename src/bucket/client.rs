@@ -1,9 +1,7 @@
 //! The client of one bucket, made of options, environment and shared files.
 
-use super::options::{KeyId, S3Keys, S3Options};
+use super::{AccessKey, Bucket, KeyId};
 use crate::clock::Clock;
-use crate::deliver::destination::{Cause, PutError};
-use crate::error_chain::Chain;
 use crate::secret::{SecretError, SecretRef};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds::region::ImdsRegionProvider;
@@ -21,13 +19,34 @@ use aws_smithy_async::time::TimeSource;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::{Duration, SystemTime};
+use thiserror::Error;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An attempt of the library that is not answered for so long is made again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes a client: reads keys, profiles and the environment as they are now.
-pub(super) async fn connect(options: &S3Options, clock: &Clock) -> Result<Client, PutError> {
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The access key that is named can't be had.
+    #[error(transparent)]
+    Key(#[from] SecretError),
+    /// Nobody says which region.
+    #[error("no region is set: not in the configuration, the environment or the profile")]
+    NoRegion,
+}
+
+/// Makes a client: reads keys, profiles and the environment as they are now. `clock` is
+/// that of the signatures. The library makes `attempts` of each request, at least 1.
+///
+/// # Errors
+/// [`ConnectError`]; nothing is sent to the bucket here.
+pub async fn connect(bucket: &Bucket, clock: &Clock, attempts: u32) -> Result<Client, ConnectError> {
     let version = BehaviorVersion::v2026_01_12();
     let http = http_client();
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT);
+    // Who makes only one attempt has a deadline of his own.
+    let timeouts = if attempts > 1 { timeouts.read_timeout(ANSWER_TIMEOUT) } else { timeouts };
     let providers = ProviderConfig::without_region()
         .with_http_client(http.clone())
         .with_time_source(Time(clock.clone()))
@@ -35,53 +54,52 @@ pub(super) async fn connect(options: &S3Options, clock: &Clock) -> Result<Client
     let mut loader = aws_config::defaults(version)
         .http_client(http)
         .time_source(Time(clock.clone()))
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .retry_config(match attempts {
+            0 | 1 => RetryConfig::disabled(),
+            _ => RetryConfig::standard().with_max_attempts(attempts),
+        })
+        .timeout_config(timeouts.build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // The hash is known already; a store that has never heard of checksums shall work too.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .region(regions(options, &providers));
-    if let Some(profile) = &options.profile {
+        .region(regions(bucket, &providers));
+    if let Some(profile) = &bucket.profile {
         // A profile that is named counts for more than what the environment happens to hold.
         let provider =
             ProfileFileCredentialsProvider::builder().configure(&providers).profile_name(profile).build();
         loader = loader.profile_name(profile).credentials_provider(provider);
     }
-    if let Some(keys) = &options.keys {
-        loader = loader.credentials_provider(
-            credentials(keys)
-                .map_err(|error| PutError::new(Cause::Credentials, Chain(&error).to_string()))?,
-        );
+    if let Some(keys) = &bucket.keys {
+        loader = loader.credentials_provider(credentials(keys)?);
     }
     let shared = loader.load().await;
     if shared.region().is_none() {
-        let words = "no region is set: not in the configuration, the environment or the profile";
-        return Err(PutError::new(Cause::WrongRegion, words));
+        return Err(ConnectError::NoRegion);
     }
-    let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(options.path_style);
-    if let Some(endpoint) = &options.endpoint {
+    let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(bucket.path_style);
+    if let Some(endpoint) = &bucket.endpoint {
         config = config.endpoint_url(endpoint);
     }
     Ok(Client::from_conf(config.build()))
 }
 
-fn regions(options: &S3Options, providers: &ProviderConfig) -> RegionProviderChain {
+fn regions(bucket: &Bucket, providers: &ProviderConfig) -> RegionProviderChain {
     let mut file = ProfileFileRegionProvider::builder().configure(providers);
-    if let Some(profile) = &options.profile {
+    if let Some(profile) = &bucket.profile {
         file = file.profile_name(profile);
     }
-    let chain = RegionProviderChain::first_try(options.region.clone().map(Region::new))
+    let chain = RegionProviderChain::first_try(bucket.region.clone().map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(file.build());
-    if options.endpoint.is_some() {
+    if bucket.endpoint.is_some() {
         // Elsewhere than at Amazon there is no machine service to ask, and most stores have one region.
         return chain.or_else(Region::from_static("us-east-1"));
     }
     chain.or_else(ImdsRegionProvider::builder().configure(providers).build())
 }
 
-fn credentials(keys: &S3Keys) -> Result<Credentials, SecretError> {
+fn credentials(keys: &AccessKey) -> Result<Credentials, SecretError> {
     let id = match &keys.id {
         KeyId::Plain(id) => id.clone(),
         KeyId::At(place) => text(place)?,
