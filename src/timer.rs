@@ -65,6 +65,15 @@ impl Timers {
         }
     }
 
+    /// The tick that is surely this far from now.
+    #[must_use]
+    pub fn deadline(&self, after: Duration) -> u64 {
+        let ticks = after.as_millis().div_ceil(TICK.as_millis());
+        // One more, since the running tick has already begun.
+        let ticks = u64::try_from(ticks).unwrap_or(IDLE - 1).saturating_add(1);
+        self.now.get().saturating_add(ticks).min(IDLE - 1)
+    }
+
     /// A new timer without a deadline.
     #[must_use]
     pub fn timer(self: &Rc<Self>) -> Timer {
@@ -84,11 +93,8 @@ impl Timer {
 
     /// Sets the deadline this far from now, rounded up to whole ticks.
     pub fn set(&self, after: Duration) {
-        let ticks = after.as_millis().div_ceil(TICK.as_millis());
-        // One more, since the running tick has already begun.
-        let deadline =
-            self.timers.now.get().saturating_add(u64::try_from(ticks).unwrap_or(IDLE - 1).saturating_add(1));
-        self.entry(|entry| entry.deadline = deadline.min(IDLE - 1));
+        let deadline = self.timers.deadline(after);
+        self.entry(|entry| entry.deadline = deadline);
     }
 
     /// Takes the deadline away.

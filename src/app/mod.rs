@@ -19,7 +19,7 @@ mod site;
 mod status;
 mod upstreams;
 
-pub use site::routes;
+pub use site::{durabilities, odd_paths, routes};
 
 use crate::admin;
 use crate::capture::actor::Fingerprinter;
@@ -33,7 +33,7 @@ use crate::proxy::{UpstreamShared, UpstreamTlsError};
 use crate::record::GapCause;
 use crate::recorder::{self, LaneEnd, Progress};
 use crate::server::{self, ListenError, SiteOptions, Stage};
-use crate::spool::fs::SystemFs;
+use crate::spool::fs::{Fs, SystemFs};
 use crate::spool::{OpenError, Spool};
 use delivery::Delivery;
 use recovery::Recovery;
@@ -103,6 +103,14 @@ pub enum StartError {
     /// A catalogue has problems.
     #[error("[[source]] {source_name}: its catalogues have problems\n{problems}")]
     Catalogue {
+        /// The source.
+        source_name: String,
+        /// A line a problem.
+        problems: String,
+    },
+    /// Rules name routes that no catalogue of the source has.
+    #[error("[[source]] {source_name}: durability.routes: {problems}")]
+    Durability {
         /// The source.
         source_name: String,
         /// A line a problem.
@@ -185,6 +193,14 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; what was started until then is ended again.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_on(config, Arc::new(SystemFs))
+    }
+
+    /// Starts everything with the spool on this file system.
+    ///
+    /// # Errors
+    /// [`StartError`]; what was started until then is ended again.
+    pub fn start_on(config: Config, fs: Arc<dyn Fs>) -> Result<Self, StartError> {
         let boot = Uuid::now_v7();
         let instance = config.instance.clone().unwrap_or_else(host_name);
         let workers = worker_count(config.server.workers);
@@ -197,7 +213,7 @@ impl Gateway {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
 
         let dir = config.spool.dir.clone();
-        let spool = Spool::open(&config.spool, Arc::new(SystemFs), boot, &instance)
+        let spool = Spool::open(&config.spool, fs, boot, &instance)
             .map_err(|source| StartError::Spool { dir: dir.clone(), source })?;
         // Sharing a port is for upgrades: the predecessor has the same spool.
         let is_upgrade = spool.neighbours().is_ok_and(|neighbours| !neighbours.is_empty());
@@ -315,7 +331,7 @@ impl Gateway {
             upstreams,
             config: Mutex::new(config),
         };
-        gateway.start_workers(writers, listeners)?;
+        gateway.start_workers(writers.into_iter().zip(commits).collect(), listeners)?;
         gateway.start_delivery()?;
         gateway.view.started();
         Ok(gateway)
@@ -323,14 +339,15 @@ impl Gateway {
 
     fn start_workers(
         &mut self,
-        rings: Vec<crate::capture::RingWriter>,
+        rings: Vec<(crate::capture::RingWriter, Arc<Commits>)>,
         listeners: Vec<Vec<(SocketAddr, std::net::TcpListener)>>,
     ) -> Result<(), StartError> {
         let max_connections = self.lock_config().server.max_connections;
-        for (number, (ring, listeners)) in (0u16..).zip(rings.into_iter().zip(listeners)) {
+        for (number, ((ring, commits), listeners)) in (0u16..).zip(rings.into_iter().zip(listeners)) {
             let seed = server::Seed {
                 number,
                 ring,
+                commits,
                 stats: self.metrics.requests.lane(),
                 listeners,
                 site: self.site.subscribe(),

@@ -2,13 +2,13 @@
 //! route tables, and joins them with the rules of capture.
 
 use super::StartError;
-use crate::capture::SourcePlan;
 use crate::capture::actor::{ActorRules, Fingerprinter};
 use crate::capture::redact::Redactor;
+use crate::capture::{Durabilities, SourcePlan};
 use crate::config::{CatalogueRef, Config, SourceConfig};
 use crate::metrics::Families;
-use crate::proxy::{SourceOptions, UpstreamShared};
-use crate::routes::{Catalogue, CatalogueFormat, CatalogueProblem, RouteTable};
+use crate::proxy::{OddPaths, SourceOptions, UpstreamShared};
+use crate::routes::{Catalogue, CatalogueFormat, CatalogueProblem, Route, RouteTable};
 use crate::server::SiteOptions;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub(super) fn build(
         if options.namespace.is_empty() {
             routes.namespace().unwrap_or("api").clone_into(&mut options.namespace);
         }
+        options.odd_paths = Some(odd_paths(&options, &routes));
+        let labels = SourcePlan::labels(&options.name, &routes);
+        let durabilities = durabilities(&options, &routes)?;
         let redacted = config.redact.query.iter().chain(routes.secret_query()).map(String::as_str);
         let plan = SourcePlan {
             name: options.name.clone(),
@@ -38,8 +41,9 @@ pub(super) fn build(
             actor: actor_rules(&options, &routes)?,
             redactor: Arc::new(Redactor::new(redacted)),
             fingerprinter: Arc::clone(fingerprinter),
-            labels: SourcePlan::labels(&options.name, &routes),
+            labels,
             collector: metrics.requests.clone(),
+            durabilities,
             routes,
         };
         Ok((options, Arc::new(plan)))
@@ -49,6 +53,29 @@ pub(super) fn build(
         upstreams: upstreams.to_vec(),
         max_in_flight: config.server.max_in_flight,
         refusing: Arc::clone(refusing),
+    })
+}
+
+/// What becomes of odd paths: where a request could mean something grave to the upstream
+/// that the gateway does not see, it is refused unless the operator says otherwise.
+#[must_use]
+pub fn odd_paths(options: &SourceOptions, routes: &RouteTable) -> OddPaths {
+    let sensitive = || routes.routes().iter().any(|route| route.flags & Route::SENSITIVE != 0);
+    options.odd_paths.unwrap_or_else(|| match options.durability.has_strict() || sensitive() {
+        true => OddPaths::Refuse,
+        false => OddPaths::Pass,
+    })
+}
+
+/// The classes of one source, by row of its counters.
+///
+/// # Errors
+/// When a rule names a route that is not there.
+pub fn durabilities(options: &SourceOptions, routes: &RouteTable) -> Result<Durabilities, StartError> {
+    let labels = SourcePlan::labels(&options.name, routes);
+    options.durability.resolve(&labels, routes).map_err(|unknown| StartError::Durability {
+        source_name: options.name.clone(),
+        problems: unknown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     })
 }
 

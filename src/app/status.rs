@@ -6,11 +6,12 @@ use crate::capture::ring::RingGauge;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliver::Cause;
-use crate::metrics::Families;
+use crate::metrics::{COMMIT_RESULTS, Families};
 use crate::pack::Manifest;
 use crate::proxy::UpstreamShared;
 use crate::recorder::RecorderStatus;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
@@ -169,6 +170,18 @@ impl StatusView {
             }));
         }
         rows
+    }
+
+    /// The sources, each with how its waits for the disk ended.
+    fn sources(&self, sources: &[Value]) -> Vec<Value> {
+        let with_commits = |source: &Value| {
+            let counts = self.parts.metrics.requests.commits(source["name"].as_str().unwrap_or_default());
+            let counts: BTreeMap<&str, u64> = COMMIT_RESULTS.into_iter().zip(counts).collect();
+            let mut source = source.clone();
+            source["durability"] = json!(counts);
+            source
+        };
+        sources.iter().map(with_commits).collect()
     }
 
     /// One look at everything, and whether the sums are of one moment.

@@ -7,14 +7,16 @@
 //! address, bytes received, why it failed) is noted in its [`Account`], which the inner
 //! layers share.
 
+use super::durability::Durability;
 use super::lane::Lane;
 use super::ring::Slot;
 use super::source::{Described, Source};
+use super::wait::CommitWait;
 use crate::record::{ErrorType, EventId, Field, Outcome, RecordWriter};
 use crate::timer::{Timer, Timers};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Status of an exchange whose client left before a status was sent.
 pub const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -35,6 +37,9 @@ pub struct Account {
     error: Cell<Option<ErrorType>>,
     recordable: Cell<bool>,
     waiting_for_client: Cell<bool>,
+    /// Time spent on waiting for the disk, and since when the wait that goes on lasts.
+    waited: Cell<Duration>,
+    waiting_since: Cell<Option<Instant>>,
     upstream_attempts: Cell<u32>,
     upstream_microseconds: Cell<Option<u64>>,
     upstream_address: RefCell<Option<Rc<str>>>,
@@ -56,6 +61,8 @@ impl Account {
             error: Cell::new(None),
             recordable: Cell::new(false),
             waiting_for_client: Cell::new(false),
+            waited: Cell::new(Duration::ZERO),
+            waiting_since: Cell::new(None),
             upstream_attempts: Cell::new(0),
             upstream_microseconds: Cell::new(None),
             upstream_address: RefCell::new(None),
@@ -72,6 +79,8 @@ impl Account {
     ) {
         self.recordable.set(place.is_some());
         self.waiting_for_client.set(false);
+        self.waited.set(Duration::ZERO);
+        self.waiting_since.set(None);
         self.place.set(place);
         self.start.set(start);
         self.event_id.set(event_id);
@@ -108,6 +117,24 @@ impl Account {
     #[must_use]
     pub fn has_slot(&self) -> bool {
         self.recordable.get()
+    }
+
+    /// How sure its record has to be.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.described.get().durability
+    }
+
+    /// Notes that it begins to wait for the disk, which is no part of its duration.
+    pub fn begin_wait(&self) {
+        self.waiting_since.set(Some(Instant::now()));
+    }
+
+    /// Notes that it goes on.
+    pub fn end_wait(&self) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited.set(self.waited.get() + since.elapsed());
+        }
     }
 
     /// Notes why the exchange fails. The first cause stays.
@@ -199,13 +226,30 @@ impl Exchange {
     }
 
     /// Closes the account of an exchange that came to its end: the outcome goes by the status.
-    pub fn finish(mut self) {
-        if let Some(account) = self.account.take() {
-            let outcome = match account.status.get() {
-                1..=399 => Outcome::Success,
-                _ => Outcome::Failure,
-            };
+    ///
+    /// Returns what the client's last byte has to wait for, if its class says so and the
+    /// upstream saw the request: what is refused here without that has changed nothing.
+    #[must_use]
+    pub fn finish(mut self) -> Option<CommitWait> {
+        let account = self.account.take()?;
+        let outcome = match account.status.get() {
+            1..=399 => Outcome::Success,
+            _ => Outcome::Failure,
+        };
+        let class = account.durability();
+        if class == Durability::Async || account.upstream_address.borrow().is_none() {
             close(&self.lane, account, outcome);
+            return None;
+        }
+        let source = account.source.borrow().clone();
+        let ticket = close(&self.lane, account, outcome);
+        let source = source?;
+        match ticket {
+            Some(ticket) => Some(CommitWait::new(&self.lane, source, ticket, class)),
+            None => {
+                self.lane.note_lost_commit(&source, class);
+                None
+            }
         }
     }
 
@@ -237,8 +281,10 @@ impl Drop for Exchange {
     }
 }
 
-fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) {
-    let duration = account.start.get().elapsed().as_micros() as u64;
+/// Writes the rest of the record and puts it into the ring: its ticket, unless it is lost.
+fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) -> Option<u64> {
+    account.end_wait();
+    let duration = account.start.get().elapsed().saturating_sub(account.waited.get()).as_micros() as u64;
     let status = account.status.get();
     {
         let mut record = account.record.borrow_mut();
@@ -272,5 +318,5 @@ fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) {
             }
         }
     }
-    lane.close(account);
+    lane.close(account)
 }

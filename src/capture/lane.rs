@@ -1,15 +1,20 @@
 //! A lane: one worker's own path from request to ring. Nothing in it is shared with
 //! another worker, so nothing in it locks.
 
+use super::commit::Commits;
+use super::durability::Durability;
 use super::exchange::{Account, Exchange};
 use super::ring::{INTENT_BYTES, Pushed, RingWriter};
 use super::source::{Described, Intent, Source};
+use super::wait::{CommitWait, Waiting};
 use crate::metrics::LaneStats;
 use crate::record::{ErrorType, EventId, EventIds, Field, Outcome, RecordWriter};
 use crate::timer::Timers;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Accounts kept for the next requests, so that a steady load allocates none.
@@ -33,6 +38,8 @@ pub struct Lane {
     stats: Arc<LaneStats>,
     in_flight: Cell<usize>,
     stopping: Cell<bool>,
+    commits: Arc<Commits>,
+    waiting: Waiting,
 }
 
 /// Who is at the other end of a connection.
@@ -45,11 +52,11 @@ pub struct Peer {
 }
 
 impl Lane {
-    /// A lane over the writer's end of a ring.
+    /// A lane over the writer's end of a ring, and what it hears from the recorder.
     #[must_use]
     pub fn new(
         number: u16,
-        ring: RingWriter,
+        (ring, commits): (RingWriter, Arc<Commits>),
         timers: Rc<Timers>,
         stats: Arc<LaneStats>,
         seed: u64,
@@ -64,6 +71,8 @@ impl Lane {
             stats,
             in_flight: Cell::new(0),
             stopping: Cell::new(false),
+            commits,
+            waiting: Waiting::default(),
         })
     }
 
@@ -94,9 +103,30 @@ impl Lane {
         self.stopping.get()
     }
 
+    pub(super) fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// Wakes those who wait for the disk, as the recorder says how far that is; never ends. To
+    /// be run on the lane's worker. Without it every such wait takes its full time.
+    pub async fn watch_commits(self: Rc<Self>) {
+        poll_fn(|context| {
+            // Registered first, so that no move is missed.
+            self.commits.register(context.waker());
+            self.waiting.committed(&self.commits);
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
     /// To be called at every tick of the worker: follows the wall clock when it is set.
     pub fn tick(&self) {
         self.timers.tick();
+        self.waiting.tick(self.timers.now());
         if self.timers.now().is_multiple_of(ANCHOR_TICKS) {
             self.anchor.set(anchor());
         }
@@ -146,17 +176,32 @@ impl Lane {
         Exchange::new(Rc::clone(self), account)
     }
 
-    /// Puts the closed account into the ring and takes it back for the next exchange.
-    pub(super) fn close(&self, account: Rc<Account>) {
-        let pushed = {
+    /// Puts what is known of an open exchange on its way to the disk, so that it is known
+    /// though the gateway may die before its end. `None` where the ring has no room for it.
+    #[must_use]
+    pub fn commit_intent(self: &Rc<Self>, source: &Rc<Source>, account: &Account) -> Option<CommitWait> {
+        let (sequence, _) = account.place.get()?;
+        let ticket = {
+            let mut ring = self.ring.borrow_mut();
+            let kept = ring.push_intent(sequence, &account.record.borrow(), self.number);
+            kept.then(|| ring.position())?
+        };
+        Some(CommitWait::new(self, Rc::clone(source), ticket, Durability::Strict))
+    }
+
+    /// Puts the closed account into the ring and takes it back for the next exchange. The
+    /// record's ticket, unless it is lost.
+    pub(super) fn close(&self, account: Rc<Account>) -> Option<u64> {
+        let ticket = {
             let record = account.record.borrow();
             let mut ring = self.ring.borrow_mut();
-            match account.place.take() {
+            let pushed = match account.place.take() {
                 Some((sequence, slot)) => ring.close(sequence, slot, &record, self.number),
                 None => ring.record_closed(&record, self.number).1,
-            }
+            };
+            (pushed == Pushed::Kept).then(|| ring.position())
         };
-        if pushed == Pushed::Kept {
+        if ticket.is_some() {
             self.stats.captured.add(1);
         }
         self.in_flight.set(self.in_flight.get() - 1);
@@ -169,6 +214,7 @@ impl Lane {
         {
             spare.push(account);
         }
+        ticket
     }
 
     /// Records what never became a request: a head that can't be parsed or is too large,

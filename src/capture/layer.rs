@@ -5,6 +5,7 @@ use super::body::{BodyError, RecordedBody};
 use super::exchange::{Account, Exchange};
 use super::lane::{Lane, Peer};
 use super::source::Source;
+use super::wait::CommitWait;
 use crate::record::ErrorType;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -65,7 +66,7 @@ where
 {
     type Response = Response<RecordedBody<B>>;
     type Error = std::convert::Infallible;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, B>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (index, source) = match self.sources.find(&request) {
@@ -75,21 +76,26 @@ where
         let exchange = source.begin(&self.lane, &request, &self.peer);
         let account = Rc::clone(exchange.account());
         let inner = self.inner.call(Call { request, account, peer: Rc::clone(&self.peer), source, index });
-        ResponseFuture { inner, exchange: Some(exchange) }
+        ResponseFuture { inner, exchange: Some(exchange), held: None }
     }
 }
 
 pin_project! {
-    /// The response of the inner layers, put on the record.
+    /// The response of the inner layers, put on the record. On a durable or strict route a
+    /// head without a body is withheld until its record is on disk.
     #[derive(Debug)]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F, B> {
         #[pin]
         inner: F,
         exchange: Option<Exchange>,
+        held: Option<Box<Held<B>>>,
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+/// A response without a body, and what its head waits for.
+type Held<B> = (Response<RecordedBody<B>>, CommitWait);
+
+impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes>,
@@ -98,6 +104,13 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if let Some((_, wait)) = this.held.as_deref_mut() {
+            // On disk or in doubt, which is counted: the response goes on unchanged.
+            ready!(wait.poll(context));
+        }
+        if let Some(held) = this.held.take() {
+            return Poll::Ready(Ok(held.0));
+        }
         let response = ready!(this.inner.poll(context))?;
         let exchange = this.exchange.take().expect("a future is not polled after it was ready");
         if exchange.account().error() == Some(ErrorType::ClientAbort) {
@@ -106,6 +119,14 @@ where
             return Poll::Ready(Ok(response.map(RecordedBody::off_record)));
         }
         exchange.response_head(response.status(), response.headers());
-        Poll::Ready(Ok(response.map(|body| RecordedBody::new(body, exchange))))
+        let (head, body) = response.into_parts();
+        let (body, wait) = RecordedBody::new(body, exchange);
+        let response = Response::from_parts(head, body);
+        let Some(mut wait) = wait else { return Poll::Ready(Ok(response)) };
+        if wait.poll(context).is_pending() {
+            *this.held = Some(Box::new((response, wait)));
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(response))
     }
 }

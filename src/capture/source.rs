@@ -5,6 +5,7 @@
 
 use super::actor::{ActorRules, Claims, Fingerprinter};
 use super::cache_status::cache_status;
+use super::durability::{Durabilities, Durability};
 use super::exchange::Exchange;
 use super::lane::{Lane, Peer};
 use super::options::Organization;
@@ -51,6 +52,8 @@ pub struct SourcePlan {
     pub labels: Arc<SourceLabels>,
     /// Where its counters are registered.
     pub collector: RequestCollector,
+    /// How sure its records are, by row of the counters.
+    pub durabilities: Durabilities,
 }
 
 impl SourcePlan {
@@ -82,6 +85,8 @@ pub struct Described {
     route: Option<RouteIndex>,
     variants: RequestVariants,
     is_preflight: bool,
+    /// How sure the record has to be.
+    pub(super) durability: Durability,
     /// The row of the source's counters.
     pub(super) row: u32,
 }
@@ -123,6 +128,15 @@ impl Source {
         &self.stats
     }
 
+    pub(super) fn durabilities(&self) -> &Durabilities {
+        &self.plan.durabilities
+    }
+
+    /// Counts a strict request that is refused because the disk could not be told of it.
+    pub fn count_not_recordable(&self) {
+        self.stats.commits.refused.add(1);
+    }
+
     /// Whether this peer's forwarding headers are believed.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
@@ -150,6 +164,7 @@ impl Source {
             route: matched.as_ref().map(|matched| matched.route),
             variants: route.map(|route| route.weigh(request.headers())).unwrap_or_default(),
             is_preflight,
+            durability: self.plan.durabilities.of(row),
             row: u32::try_from(row).unwrap_or(u32::MAX),
         };
         let intent = Intent {

@@ -20,7 +20,8 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
     };
     let mut good = true;
     for source in &config.sources {
-        if let Err(error) = app::routes(source) {
+        let checked = app::routes(source).and_then(|routes| app::durabilities(&source.options, &routes));
+        if let Err(error) = checked {
             print_error(&error);
             good = false;
         }

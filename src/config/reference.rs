@@ -84,6 +84,7 @@ pub static SECTIONS: &[&Section] = &[
     &raw::source::ACTOR,
     &raw::forward::SECTION,
     &raw::forward::HEALTH,
+    &raw::durability::SECTION,
     &raw::limits::SECTION,
     &raw::storage::RING,
     &raw::storage::SPOOL,

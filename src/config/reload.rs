@@ -99,7 +99,8 @@ fn compare_source(out: &mut Changes, path: &str, running: &mut SourceConfig, new
     let dotted = format!("{path}.");
     compare!(out, dotted, running, new;
         live: catalogues, api_host, organization_placeholder, options.organization, options.trusted_proxies,
-            options.actor_headers, options.api_key_headers, options.odd_paths, options.limits;
+            options.actor_headers, options.api_key_headers, options.odd_paths, options.limits,
+            options.durability;
         restart: options.namespace, options.listen, options.hosts, options.path_prefix, options.upstream,
             options.preserve_host, options.forward, options.health;
     );

@@ -71,6 +71,23 @@ pub struct SourceStats {
     pub upstream_duration: Histogram,
     /// Exchanges that are open.
     pub in_flight: Counter,
+    /// Waits for the disk.
+    pub commits: CommitStats,
+}
+
+/// How the waits for the disk ended, of records and of intents.
+#[derive(Debug, Default)]
+pub struct CommitStats {
+    /// Time of those that ended well.
+    pub wait: Histogram,
+    /// It was on disk.
+    pub on_disk: Counter,
+    /// The wait took too long.
+    pub timeout: Counter,
+    /// The ring had no room for it, or the disk has lost it.
+    pub lost: Counter,
+    /// Strict requests that were refused.
+    pub refused: Counter,
 }
 
 impl SourceStats {
@@ -82,6 +99,7 @@ impl SourceStats {
             duration: Histogram::default(),
             upstream_duration: Histogram::default(),
             in_flight: Counter::default(),
+            commits: CommitStats::default(),
         }
     }
 
@@ -115,4 +133,6 @@ pub struct LaneStats {
     pub upstream_connections: Counter,
     /// Requests sent again after a stale connection.
     pub upstream_retries: Counter,
+    /// Requests that wait for the disk now.
+    pub commit_waiters: Counter,
 }

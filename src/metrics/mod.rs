@@ -11,4 +11,4 @@ mod requests;
 
 pub use families::Families;
 pub use lane::{Counter, Histogram, LaneStats, SourceStats};
-pub use requests::{METHODS, RequestCollector, RouteLabel, SourceLabels, method_index};
+pub use requests::{COMMIT_RESULTS, METHODS, RequestCollector, RouteLabel, SourceLabels, method_index};

@@ -56,7 +56,21 @@ impl SourceLabels {
         }
     }
 
-    fn labels(&self, row: usize) -> (&str, &str) {
+    /// The method of a route's own row.
+    ///
+    /// # Panics
+    /// When there is no such route.
+    #[must_use]
+    pub fn method(&self, route: u32) -> &str {
+        &self.routes[route as usize].method
+    }
+
+    /// Template and method of a row.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[must_use]
+    pub fn labels(&self, row: usize) -> (&str, &str) {
         let count = self.routes.len();
         match row.checked_div(count) {
             Some(0) => (&self.routes[row].template, &self.routes[row].method),
@@ -101,6 +115,16 @@ const UPSTREAM_CONNECTIONS: (&str, &str) =
     ("onrecord_upstream_connections_total", "Connections made to upstreams.");
 const RETRIES: (&str, &str) =
     ("onrecord_upstream_retries_total", "Requests sent again because a kept connection was closed.");
+const COMMITS: (&str, &str) = (
+    "onrecord_commit_waits_total",
+    "Waits for the disk by durable and strict requests, and strict requests refused for it.",
+);
+const COMMIT_WAIT: (&str, &str) =
+    ("onrecord_commit_wait_duration_seconds", "Time that a request waited until it was on disk.");
+const COMMIT_WAITERS: (&str, &str) = ("onrecord_commit_waiters", "Requests that wait for the disk.");
+
+/// Results of a wait for the disk, in the order of [`RequestCollector::commits`].
+pub const COMMIT_RESULTS: [&str; 4] = ["on_disk", "timeout", "lost", "refused"];
 
 impl RequestCollector {
     /// A collector without sources.
@@ -118,6 +142,9 @@ impl RequestCollector {
             CAPTURED,
             UPSTREAM_CONNECTIONS,
             RETRIES,
+            COMMITS,
+            COMMIT_WAIT,
+            COMMIT_WAITERS,
         ]
         .into_iter()
         .map(|(name, help)| Desc::new(name.into(), help.into(), Vec::new(), HashMap::new()))
@@ -153,9 +180,29 @@ impl RequestCollector {
         self.lock().lanes.iter().map(|lane| of(lane)).fold(0, u64::wrapping_add)
     }
 
+    /// How the waits of one source ended, by [`COMMIT_RESULTS`].
+    #[must_use]
+    pub fn commits(&self, source: &str) -> [u64; COMMIT_RESULTS.len()] {
+        let state = self.lock();
+        let known = state.sources.iter().filter(|known| known.labels.source == source);
+        commit_counts(known.flat_map(|known| &known.lanes).map(AsRef::as_ref))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn commit_counts<'a>(lanes: impl Iterator<Item = &'a SourceStats>) -> [u64; COMMIT_RESULTS.len()] {
+    lanes.fold([0; COMMIT_RESULTS.len()], |[on_disk, timeout, lost, refused], lane| {
+        let commits = &lane.commits;
+        [
+            on_disk + commits.on_disk.get(),
+            timeout + commits.timeout.get(),
+            lost + commits.lost.get(),
+            refused + commits.refused.get(),
+        ]
+    })
 }
 
 fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<proto::Metric>) -> MetricFamily {
@@ -257,6 +304,17 @@ impl Collector for RequestCollector {
             let open = parts.iter().map(|part| part.in_flight.get()).fold(0, u64::wrapping_add);
             gauge(&[("source", source)], open)
         });
+        let commits = by_source.iter().flat_map(|(source, parts)| {
+            let counts = commit_counts(parts.iter().copied());
+            // Shown from the start, so that the first one is seen as a rise.
+            COMMIT_RESULTS
+                .iter()
+                .zip(counts)
+                .map(move |(result, count)| counter(&[("result", result), ("source", source)], count))
+        });
+        let commit_waits = by_source
+            .iter()
+            .map(|(source, parts)| histogram(source, parts.iter().map(|part| &part.commits.wait)));
         let sum =
             |of: fn(&LaneStats) -> u64| state.lanes.iter().map(|lane| of(lane)).fold(0, u64::wrapping_add);
         let total = |value| vec![counter(&[], value)];
@@ -274,6 +332,13 @@ impl Collector for RequestCollector {
             ),
             family(RETRIES, MetricType::COUNTER, total(sum(|lane| lane.upstream_retries.get()))),
             family(REQUESTS, MetricType::COUNTER, requests),
+            family(COMMITS, MetricType::COUNTER, commits.collect()),
+            family(COMMIT_WAIT, MetricType::HISTOGRAM, commit_waits.collect()),
+            family(
+                COMMIT_WAITERS,
+                MetricType::GAUGE,
+                vec![gauge(&[], sum(|lane| lane.commit_waiters.get()))],
+            ),
         ];
         families.retain(|family| !family.get_metric().is_empty());
         families

@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod expect;
 mod forward;
+mod gate;
 mod headers;
 mod options;
 mod rescue;
@@ -19,8 +20,8 @@ pub use admit::Policy;
 pub use error::{ForwardError, ResponseBodyError};
 pub use forward::Target;
 pub use options::{
-    ActorHeaders, ForwardOptions, HealthOptions, Http2, Limits, OddPaths, Organization, Place, SourceOptions,
-    Upstream, UpstreamAddress,
+    ActorHeaders, Durability, DurabilityRules, ForwardOptions, HealthOptions, Http2, Limits, OddPaths,
+    Organization, Place, RouteRule, SourceOptions, Upstream, UpstreamAddress,
 };
 pub use upgrade::Tunnel;
 pub use upstream::{AddressStatus, AddressTotals, UpstreamShared, UpstreamTlsError, watch};
@@ -28,6 +29,7 @@ pub use upstream::{AddressStatus, AddressTotals, UpstreamShared, UpstreamTlsErro
 use crate::capture::{Call, Capture, FindSource, Lane, Peer, RecordedBody};
 use admit::Admit;
 pub use body::ResponseBody;
+use gate::Gate;
 use headers::ForwardedFields;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -53,10 +55,11 @@ pub fn stack<F: FindSource + Clone>(
         .layer(layer_fn(|inner| Capture::new(Rc::clone(lane), Rc::clone(peer), sources.clone(), inner)))
         // An error becomes a response inside capture, so that it is on record as sent.
         .layer(layer_fn(Rescue::new))
-        // Here durable and strict routes will wait for the disk: outside the limits, so that
-        // a request that is refused is not waited for.
         // Refusals before anything is opened towards the upstream.
         .layer(layer_fn(|inner| Admit::new(Rc::clone(lane), Rc::clone(forwarding), inner)))
+        // A strict request waits until it is on disk that it comes: behind the refusals, so
+        // that nothing is waited for in vain. (A durable one waits in capture, at its end.)
+        .layer(layer_fn(|inner| Gate::new(Rc::clone(lane), inner)))
         // Innermost: headers, pool, upstream.
         .service(CallFn(move |call: Call| {
             let (targets, fields) = (Rc::clone(&targets), Rc::clone(&fields));

@@ -3,6 +3,7 @@
 pub use super::upstream::{ForwardOptions, HealthOptions, Http2, Place, Upstream, UpstreamAddress};
 pub use crate::capture::Organization;
 pub use crate::capture::actor::ActorHeaders;
+pub use crate::capture::{Durability, DurabilityRules, RouteRule};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,8 +39,12 @@ pub struct SourceOptions {
     pub actor_headers: ActorHeaders,
     /// Header names (lower case) that carry an API key, beside the catalogue's.
     pub api_key_headers: Vec<String>,
-    /// What happens to paths that no template can match safely.
-    pub odd_paths: OddPaths,
+    /// What happens to paths that no template can match safely. `None`: refused where any class
+    /// is strict or a catalogue has sensitive rows, since such a path could mean one of those
+    /// to the upstream; else passed on.
+    pub odd_paths: Option<OddPaths>,
+    /// How sure records are.
+    pub durability: DurabilityRules,
     /// Time and size limits.
     pub limits: Limits,
 }

@@ -123,7 +123,8 @@ impl Tunnel {
         })
         .await;
         match ended {
-            Ok(()) => exchange.finish(),
+            // All bytes have passed: there is no last one that could wait for the disk.
+            Ok(()) => drop(exchange.finish()),
             Err(error) => exchange.abort(error),
         }
     }

@@ -4,9 +4,11 @@
 use super::{ENTRY_VERSION, LaneEnd, LaneStatus};
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
-use crate::record::{Gap, GapCause, LaneMark, SequenceSet};
+use crate::record::wire::WIRE_VERSION;
+use crate::record::{Field, Gap, GapCause, LaneMark, Outcome, RecordWriter, SequenceSet};
 use crate::spool::frame::{self, Header, Kind};
 use crate::spool::{AppendError, SegmentWriter};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Bytes appended at once at most, so that one full ring does not hold up the others.
@@ -23,6 +25,8 @@ pub(super) struct LaneTail {
     taken: u64,
     open: u64,
     accounted: SequenceSet,
+    /// What is in the log of exchanges that are open. As many as there are slots, at most.
+    intents: BTreeMap<u64, Vec<u8>>,
     declared: u64,
     lost_seen: u64,
 }
@@ -47,6 +51,7 @@ impl LaneTail {
             taken: 0,
             open: 0,
             accounted: SequenceSet::new(),
+            intents: BTreeMap::new(),
             declared: 0,
             lost_seen: 0,
         }
@@ -84,7 +89,14 @@ impl LaneTail {
             writer.append(&run[..bytes])?;
             let mut rest = &run[..bytes];
             while let Some((header, size)) = Header::peek(rest) {
-                self.accounted.insert(header.sequence);
+                // An intent says that an exchange began, and accounts for nothing.
+                if header.kind == Kind::Intent {
+                    let payload = &rest[frame::HEADER..frame::HEADER + header.length as usize];
+                    self.intents.insert(header.sequence, payload.to_vec());
+                } else {
+                    self.accounted.insert(header.sequence);
+                    self.intents.remove(&header.sequence);
+                }
                 rest = &rest[size..];
             }
             drained.bytes += bytes as u64;
@@ -108,7 +120,16 @@ impl LaneTail {
         cause: GapCause,
         noticed: u64,
     ) -> Result<u64, AppendError> {
-        let sequences = self.accounted.missing_below(taken).difference(open);
+        let mut sequences = self.accounted.missing_below(taken).difference(open);
+        let known: Vec<u64> =
+            self.intents.keys().copied().filter(|sequence| sequences.contains(*sequence)).collect();
+        for sequence in known {
+            // The record is lost, but not that there was an exchange.
+            writer.append(&unknown_frame(self.number, sequence, &self.intents[&sequence]))?;
+            self.accounted.insert(sequence);
+            self.intents.remove(&sequence);
+        }
+        sequences = sequences.difference(&self.accounted);
         if sequences.is_empty() {
             return Ok(0);
         }
@@ -160,6 +181,13 @@ impl LaneTail {
         }
     }
 
+    /// The intents of open exchanges, for the head of a new segment: recovery reads no older one.
+    pub(super) fn append_intents(&self, out: &mut Vec<u8>) {
+        for (&sequence, intent) in &self.intents {
+            frame::append(out, Kind::Intent, WIRE_VERSION, self.number, sequence, intent);
+        }
+    }
+
     pub(super) fn status(&self) -> LaneStatus {
         let accounted = self.accounted.count();
         // Of one moment: everything taken that is neither accounted nor open is in the ring.
@@ -172,6 +200,15 @@ impl LaneTail {
             in_ring: self.taken.saturating_sub(accounted + self.open),
         }
     }
+}
+
+/// The record of an exchange of which only the intent is known.
+pub(super) fn unknown_frame(lane: u16, sequence: u64, intent: &[u8]) -> Vec<u8> {
+    let mut record = intent.to_vec();
+    RecordWriter::new(&mut record).integer(Field::Outcome, Outcome::Unknown as u64);
+    let mut bytes = Vec::new();
+    frame::append(&mut bytes, Kind::Record, WIRE_VERSION, lane, sequence, &record);
+    bytes
 }
 
 /// Length of the whole frames at the head of `run`, at most `limit` unless the first alone is longer.

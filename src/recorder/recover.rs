@@ -2,16 +2,17 @@
 //!
 //! For each boot whose lock is free: the log tells which sequences it accounts for and how
 //! far each ring was drained; the rest of the ring goes into the log; an exchange that was
-//! open becomes a record whose end nobody saw; what is neither is a gap. Then the boot's
-//! log gets its last word. Doing it again after a crash in the middle gives the same,
+//! open becomes a record whose end nobody saw, and so does one of which the log has an intent
+//! and nothing more (after a loss of power there is no ring); what is neither is a gap. Then the
+//! boot's log gets its last word. Doing it again after a crash in the middle gives the same,
 //! since everything is decided by what the log holds already.
 
 use super::ENTRY_VERSION;
+use super::lane::unknown_frame;
 use crate::capture::ring::{RingError, RingReader};
 use crate::clock::Clock;
 use crate::error_chain::Chain;
-use crate::record::wire::WIRE_VERSION;
-use crate::record::{Field, Gap, GapCause, LaneMark, Mark, Outcome, RecordWriter};
+use crate::record::{Gap, GapCause, LaneMark, Mark};
 use crate::spool::frame::{self, Header, Kind, NO_POSITION};
 use crate::spool::{AppendError, RecoverError, RotateError, SegmentWriter, Spool, SyncError};
 use std::collections::BTreeMap;
@@ -90,7 +91,9 @@ pub fn recover(
     for path in ring_files(&ring_dir)? {
         match RingReader::open(&path) {
             Ok((ring, identity)) if identity.boot == boot => {
-                take_ring(&ring, log.lane(identity.lane), &mut writer, clock, damaged, &mut recovered)?;
+                let intents = log.intents.entry(identity.lane).or_default();
+                let lane = log.lanes.entry(identity.lane).or_insert_with(|| no_mark(identity.lane));
+                take_ring(&ring, (lane, intents), &mut writer, clock, damaged, &mut recovered)?;
             }
             Ok(_) => {
                 tracing::warn!(path = %path.display(), "a ring of another boot lies here; it is left alone")
@@ -102,6 +105,8 @@ pub fn recover(
         }
     }
     for lane in log.lanes.values_mut() {
+        let intents = log.intents.remove(&lane.lane).unwrap_or_default();
+        take_intents(lane, &intents, &mut writer, &mut recovered)?;
         // Without a ring, or with one whose counters are bounds only: what the last mark
         // knew to be taken and nobody accounts for.
         declare_rest(lane, GapCause::UncleanEnd, false, &mut writer, clock, &mut recovered)?;
@@ -116,19 +121,33 @@ pub fn recover(
 #[derive(Debug, Default)]
 struct Log {
     lanes: BTreeMap<u16, LaneMark>,
+    /// By lane and sequence; those of exchanges that have a record among them.
+    intents: BTreeMap<u16, Intents>,
     closed: bool,
+}
+
+type Intents = BTreeMap<u64, Vec<u8>>;
+
+fn no_mark(lane: u16) -> LaneMark {
+    LaneMark { lane, ..LaneMark::default() }
 }
 
 impl Log {
     fn lane(&mut self, number: u16) -> &mut LaneMark {
-        self.lanes.entry(number).or_insert_with(|| LaneMark { lane: number, ..LaneMark::default() })
+        self.lanes.entry(number).or_insert_with(|| no_mark(number))
     }
 
     fn entry(&mut self, header: &Header, payload: &[u8]) {
         match header.kind {
-            Kind::Record => {
+            Kind::Record | Kind::Intent => {
+                if header.kind == Kind::Intent {
+                    let intents = self.intents.entry(header.lane).or_default();
+                    intents.insert(header.sequence, payload.to_vec());
+                } else {
+                    self.lane(header.lane).accounted.insert(header.sequence);
+                    self.intents.entry(header.lane).or_default().remove(&header.sequence);
+                }
                 let lane = self.lane(header.lane);
-                lane.accounted.insert(header.sequence);
                 lane.taken = lane.taken.max(header.sequence + 1);
                 if header.position != NO_POSITION {
                     let end = header.position + frame::size(header.length as usize) as u64;
@@ -145,7 +164,7 @@ impl Log {
                     self.mark(mark);
                 }
             }
-            Kind::Intent | Kind::Pad => {}
+            Kind::Pad => {}
         }
     }
 
@@ -166,7 +185,7 @@ impl Log {
 
 fn take_ring(
     ring: &RingReader,
-    lane: &mut LaneMark,
+    (lane, intents): (&mut LaneMark, &mut Intents),
     writer: &mut SegmentWriter,
     clock: &Clock,
     damaged: bool,
@@ -184,6 +203,11 @@ fn take_ring(
         let mut end = 0;
         while end < run.len() {
             match Header::decode(&run[end..]) {
+                Ok((header, payload, size)) if header.kind == Kind::Intent => {
+                    intents.insert(header.sequence, payload.to_vec());
+                    lane.taken = lane.taken.max(header.sequence + 1);
+                    end += size;
+                }
                 Ok((header, _, size)) => {
                     if lane.accounted.insert(header.sequence) {
                         writer.append(&run[end..end + size])?;
@@ -213,19 +237,34 @@ fn take_ring(
             continue;
         }
         lane.taken = lane.taken.max(sequence + 1);
-        let mut record = intent.to_vec();
-        RecordWriter::new(&mut record).integer(Field::Outcome, Outcome::Unknown as u64);
-        let mut bytes = Vec::new();
-        frame::append(&mut bytes, Kind::Record, WIRE_VERSION, lane.lane, sequence, &record);
-        writer.append(&bytes)?;
+        // One that was meant for the log says more than a slot has room for.
+        let intent = intents.get(&sequence).map_or(intent, Vec::as_slice);
+        writer.append(&unknown_frame(lane.lane, sequence, intent))?;
         recovered.unknown += 1;
     }
+    take_intents(lane, intents, writer, recovered)?;
     let cause = match counters.lost {
         _ if broken || damaged => GapCause::Corruption,
         0 => GapCause::UncleanEnd,
         _ => GapCause::RingFull,
     };
     declare_rest(lane, cause, true, writer, clock, recovered)
+}
+
+/// Exchanges of which the intent is all that is left.
+fn take_intents(
+    lane: &mut LaneMark,
+    intents: &Intents,
+    writer: &mut SegmentWriter,
+    recovered: &mut Recovered,
+) -> Result<(), RecoverBootError> {
+    for (&sequence, intent) in intents {
+        if lane.accounted.insert(sequence) {
+            writer.append(&unknown_frame(lane.lane, sequence, intent))?;
+            recovered.unknown += 1;
+        }
+    }
+    Ok(())
 }
 
 fn declare_rest(

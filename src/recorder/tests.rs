@@ -1,5 +1,6 @@
 //! The recorder over a disk that breaks in every way, turned by hand.
 
+mod hanging;
 mod power;
 mod turns;
 
@@ -31,9 +32,9 @@ fn machine(seed: u64) -> SimFs {
     fs
 }
 
-fn spool(fs: &SimFs, boot: u128, segment_bytes: u64) -> Arc<Spool> {
+fn spool(fs: Arc<dyn Fs>, boot: u128, segment_bytes: u64) -> Arc<Spool> {
     let options = Options { dir: DIR.into(), segment_bytes, ..Options::default() };
-    Arc::new(Spool::open(&options, Arc::new(fs.clone()), Uuid::from_u128(boot), "gw-1").unwrap())
+    Arc::new(Spool::open(&options, fs, Uuid::from_u128(boot), "gw-1").unwrap())
 }
 
 fn settings(clock: &Clock) -> Settings {
@@ -48,7 +49,11 @@ fn settings(clock: &Clock) -> Settings {
 }
 
 impl Process {
-    fn start(fs: &SimFs, segment_bytes: u64, syncer: Syncer) -> Self {
+    fn start(fs: &SimFs, segment_bytes: u64) -> Self {
+        Self::start_on(Arc::new(fs.clone()), segment_bytes, Syncer::inline())
+    }
+
+    fn start_on(fs: Arc<dyn Fs>, segment_bytes: u64, syncer: Syncer) -> Self {
         let spool = spool(fs, 1, segment_bytes);
         let identity = Identity { boot: Uuid::from_u128(1), instance: "gw-1".into(), lane: 0 };
         let (writer, ring) = ring::anonymous(&identity, Geometry::new(1 << 16, 32)).unwrap();
@@ -72,6 +77,11 @@ impl Process {
         }
     }
 
+    /// Puts on its way to the disk that there is such an exchange: the ticket, if there is room.
+    fn intend(&mut self, (sequence, _): (u64, Slot)) -> Option<u64> {
+        self.writer.push_intent(sequence, &bytes_of(b"intent"), 0).then(|| self.want())
+    }
+
     fn want(&self) -> u64 {
         self.commits.want(self.writer.position());
         self.writer.position()
@@ -93,7 +103,7 @@ struct Found {
 }
 
 fn after_power_loss(fs: &SimFs) -> Found {
-    let spool = spool(fs, 2, 1 << 20);
+    let spool = spool(Arc::new(fs.clone()), 2, 1 << 20);
     for boot in spool.leftovers() {
         recover(&spool, boot, Path::new("/nowhere"), &Clock::manual(2_000_000)).unwrap();
     }

@@ -230,6 +230,9 @@ impl Recorder {
         };
         let mut head = Vec::new();
         frame::append(&mut head, Kind::Mark, ENTRY_VERSION, 0, 0, &mark.to_bytes());
+        for lane in &self.lanes {
+            lane.append_intents(&mut head);
+        }
         let rotated = self.writer.rotate(&head, self.settings.clock.unix_microseconds())?;
         self.marked = mark;
         if rotated.lost.is_some() {
@@ -290,7 +293,7 @@ impl Recorder {
 
     /// The disk takes what it is given: strict requests may be tried again.
     fn flow(&self) {
-        if let Some(lane) = self.lanes.first() {
+        if let Some(lane) = self.lanes.first().filter(|_| self.trouble.is_none()) {
             lane.commits().signal().flow();
         }
     }

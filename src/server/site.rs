@@ -38,7 +38,7 @@ impl Site {
         let forwarding = options.sources.iter().zip(&options.upstreams).map(|((source, _), upstream)| {
             let policy = Policy {
                 max_in_flight: options.max_in_flight,
-                odd_paths: source.odd_paths,
+                odd_paths: source.odd_paths.unwrap_or_default(),
                 refusing: Arc::clone(&options.refusing),
             };
             (policy, Rc::new(Target::new(source, upstream, timers, stats)))

@@ -3,6 +3,7 @@
 
 use super::connection;
 use super::site::{Site, SiteOptions};
+use crate::capture::commit::Commits;
 use crate::capture::{Lane, Peer, RingWriter};
 use crate::error_chain::Chain;
 use crate::metrics::LaneStats;
@@ -40,6 +41,8 @@ pub struct Seed {
     pub number: u16,
     /// The lane's ring.
     pub ring: RingWriter,
+    /// What the recorder says of how far the ring is on disk.
+    pub commits: Arc<Commits>,
     /// The lane's counters.
     pub stats: Arc<LaneStats>,
     /// Bound sockets, with the address that the configuration names.
@@ -84,9 +87,9 @@ pub fn run(seed: Seed) -> io::Result<()> {
 }
 
 async fn serve(seed: Seed) -> io::Result<Rc<Worker>> {
-    let Seed { number, ring, stats, listeners, mut site, mut stage, max_connections } = seed;
+    let Seed { number, ring, commits, stats, listeners, mut site, mut stage, max_connections } = seed;
     let timers = Rc::new(Timers::default());
-    let lane = Lane::new(number, ring, timers, Arc::clone(&stats), fastrand::u64(..));
+    let lane = Lane::new(number, (ring, commits), timers, Arc::clone(&stats), fastrand::u64(..));
     let first = Site::new(&site.borrow_and_update(), lane.timers(), &stats);
     let worker = Rc::new(Worker {
         lane,
@@ -102,6 +105,7 @@ async fn serve(seed: Seed) -> io::Result<Rc<Worker>> {
         accepting.push(tokio::task::spawn_local(accept(Rc::clone(&worker), listener, address)));
     }
     tokio::task::spawn_local(tick(Rc::clone(&worker)));
+    tokio::task::spawn_local(Rc::clone(&worker.lane).watch_commits());
     loop {
         tokio::select! {
             changed = stage.changed() => {

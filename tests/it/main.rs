@@ -23,6 +23,7 @@ mod buckets;
 mod deploy;
 mod documented;
 mod duckdb;
+mod durability;
 mod evidence;
 mod forged;
 mod forwarding;

@@ -9,8 +9,9 @@
 //! * **The table of open exchanges.** A slot's state word is 0 when free and
 //!   the sequence plus one when open; beside it stands the intent, the first
 //!   fields of the record.
-//! * **Frames** of closed records (see [`crate::spool::frame`]), never wrapped
-//!   around the end: what does not fit there begins anew at the front.
+//! * **Frames** of closed records and of intents (see [`crate::spool::frame`]), never
+//!   wrapped around the end: what does not fit there begins anew at the front. An intent
+//!   accounts for nothing: its exchange is open until its record is here or lost.
 //!
 //! # Protocol
 //! The writer publishes a birth in the order *intent, state word, `taken`*, and

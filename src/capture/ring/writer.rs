@@ -82,6 +82,13 @@ impl RingWriter {
         (sequence, pushed)
     }
 
+    /// Writes what is known of an open exchange as an entry of its own, which the recorder
+    /// takes to the disk. False when there is no room, which loses nothing: the exchange's
+    /// slot holds on.
+    pub fn push_intent(&mut self, sequence: u64, intent: &[u8], lane: u16) -> bool {
+        self.push_frame(Kind::Intent, sequence, intent, lane)
+    }
+
     fn publish_taken(&mut self) {
         self.taken += 1;
         self.mapping.taken().store(self.taken, Ordering::Release);
@@ -89,15 +96,23 @@ impl RingWriter {
 
     #[inline]
     fn push(&mut self, sequence: u64, record: &[u8], lane: u16) -> Pushed {
+        if self.push_frame(Kind::Record, sequence, record, lane) {
+            return Pushed::Kept;
+        }
+        self.lost += 1;
+        self.mapping.lost().store(self.lost, Ordering::Release);
+        Pushed::Lost
+    }
+
+    #[inline]
+    fn push_frame(&mut self, kind: Kind, sequence: u64, record: &[u8], lane: u16) -> bool {
         let geometry = self.mapping.geometry;
         let size = frame::size(record.len());
         if size > geometry.frame_limit() || !self.make_room(size) {
-            self.lost += 1;
-            self.mapping.lost().store(self.lost, Ordering::Release);
-            return Pushed::Lost;
+            return false;
         }
         let header = Header {
-            kind: Kind::Record,
+            kind,
             version: crate::record::wire::WIRE_VERSION,
             lane,
             position: self.head,
@@ -107,7 +122,7 @@ impl RingWriter {
         self.write_frame(&header, record);
         self.head += size as u64;
         self.mapping.head().store(self.head, Ordering::Release);
-        Pushed::Kept
+        true
     }
 
     /// Sees to it that `size` bytes at `head` are free and lie in one piece.

@@ -8,6 +8,7 @@ pub(crate) mod admin;
 pub(crate) mod bucket;
 pub(crate) mod destination;
 mod document;
+pub(crate) mod durability;
 pub(crate) mod evidence;
 pub(crate) mod forward;
 mod item;

@@ -1,6 +1,6 @@
 //! `[[source]]` and `[source.actor]`.
 
-use super::{At, Document, Item, Table, forward, limits};
+use super::{At, Document, Item, Table, durability, forward, limits};
 use crate::config::nearest::nearest;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::config::upstream;
@@ -84,7 +84,9 @@ pub(crate) static SECTION: Section = Section {
         Key {
             name: "odd_paths",
             kind: Kind::Choice(&["pass", "refuse"]),
-            absent: Absent::Value("\"pass\""),
+            absent: Absent::Unset(
+                "`refuse` where a class of durability is `strict` or a catalogue has sensitive rows, else `pass`",
+            ),
             doc: "Paths that no template can match safely (dot segments, encoded slashes and the like): forwarded and recorded without a route, or answered 400.",
         },
         Key {
@@ -182,11 +184,11 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
         trusted_proxies: table.list("trusted_proxies").iter().filter_map(network).collect(),
         actor_headers: actor(document, table.table("actor"), &keys),
         api_key_headers: keys,
-        odd_paths: if table.choice("odd_paths") == Some("refuse") {
-            OddPaths::Refuse
-        } else {
-            OddPaths::Pass
-        },
+        odd_paths: table.choice("odd_paths").map(|word| match word {
+            "refuse" => OddPaths::Refuse,
+            _ => OddPaths::Pass,
+        }),
+        durability: durability::read(table.table("durability")),
         limits: limits::read(table.table("limits")),
         forward: forward::read(document, table.table("forward"), upstream.as_ref()),
         health: forward::read_health(table.table("health")),

@@ -236,10 +236,6 @@ impl<'d> Table<'d> {
 /// Keys of later builds.
 const LATER: &[(&str, &str)] = &[
     ("tls", "TLS for clients is not in this build yet"),
-    (
-        "durability",
-        "routes are recorded asynchronously in this build; durable and strict routes are not in it yet",
-    ),
     ("notify", "notices by e-mail and webhook are not in this build yet"),
     ("container", "object stores other than S3's are not in this build yet"),
     ("filter", "filters by record are not in this build yet; `sources` chooses by log source"),

@@ -4,7 +4,10 @@ use super::*;
 use crate::capture::RingOptions;
 use crate::config::*;
 use crate::deliver::{Store, Timestamps};
-use crate::proxy::{ForwardOptions, HealthOptions, Http2, Limits, OddPaths, Organization};
+use crate::proxy::{
+    Durability, DurabilityRules, ForwardOptions, HealthOptions, Http2, Limits, OddPaths, Organization,
+    RouteRule,
+};
 use std::time::Duration;
 
 #[test]
@@ -125,7 +128,7 @@ format = "json"
     assert!(options.preserve_host);
     assert_eq!(options.organization, Organization::Header("x-org".into()));
     assert_eq!(options.trusted_proxies.len(), 2);
-    assert_eq!(options.odd_paths, OddPaths::Refuse);
+    assert_eq!(options.odd_paths, Some(OddPaths::Refuse));
     assert_eq!(options.api_key_headers, ["x-key"]);
     assert_eq!(options.actor_headers.email.as_deref(), Some("x-mail"));
     let limits = &options.limits;
@@ -213,6 +216,46 @@ fn an_organization_is_an_id_a_placeholder_or_a_header() {
     assert_eq!(with("\"org-1\""), (Organization::Fixed("org-1".into()), None));
     assert_eq!(with("\":tenant\""), (Organization::Catalogue, Some(":tenant".into())));
     assert_eq!(with("{ header = \"X-Org\" }"), (Organization::Header("x-org".into()), None));
+}
+
+#[test]
+fn classes_of_durability_are_given_by_method_flag_and_route() {
+    let with = |text: &str| {
+        let text = SMALL.replace("[[destination]]", &format!("{text}\n[[destination]]"));
+        valid(&text).sources.remove(0).options.durability
+    };
+    assert_eq!(with(""), DurabilityRules::default());
+    let rules = with(
+        r#"[source.durability]
+reads = "durable"
+writes = "async"
+methods = { DELETE = "strict", GET = "async" }
+sensitive = "strict"
+ai = "durable"
+routes = [{ method = "PUT", template = "/things/:id", class = "strict" }, { template = "/", class = "async" }]
+wait = "500ms""#,
+    );
+    let route = |method: Option<&str>, template: &str, class| RouteRule {
+        method: method.map(str::to_owned),
+        template: template.into(),
+        class,
+    };
+    assert_eq!(
+        rules,
+        DurabilityRules {
+            reads: Durability::Durable,
+            writes: Durability::Async,
+            methods: vec![("GET".into(), Durability::Async), ("DELETE".into(), Durability::Strict)],
+            sensitive: Some(Durability::Strict),
+            bulk: None,
+            ai: Some(Durability::Durable),
+            routes: vec![
+                route(Some("PUT"), "/things/:id", Durability::Strict),
+                route(None, "/", Durability::Async)
+            ],
+            wait: Duration::from_millis(500),
+        }
+    );
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn files_that_are_hostile_rather_than_mistaken_are_refused_in_good_time() {
 fn keys_in_the_wrong_place_are_sent_to_the_right_one() {
     refused(&[
         (source("workers = 2"), "workers belongs in [server]"),
-        (source("durability = \"strict\""), "not in it yet"),
+        (source("durability = \"strict\""), "begin it with [source.durability]"),
         (source("[source.tls]\ncert = \"x\""), "TLS for clients is not in this build yet"),
         (source("[source.limits]\nhead_byte = 1"), "did you mean head_bytes?"),
         (destination("bucket = \"b\""), "destination[0].bucket: is a key of type \"s3\""),
@@ -247,6 +247,15 @@ fn a_source_is_judged_key_by_key() {
         (source("limits = { head_bytes = \"1KiB\" }"), "must be from 8KiB to 16MiB"),
         (source("limits = { body_timeout = \"1ms\" }"), "must be from 100ms to 1d"),
         (source("limits = { head_fields = 1 }"), "must be from 16 to 10000"),
+        (source("durability = { reads = \"sync\" }"), "must be one of async, durable, strict"),
+        (source("durability = { wait = \"0s\" }"), "must be from 100ms to 1m"),
+        (source("durability = { methods = \"DELETE\" }"), "must be a table like { DELETE"),
+        (source("durability = { methods = { DELET = \"strict\" } }"), "did you mean DELETE?"),
+        (source("durability = { routes = [{ class = \"strict\" }] }"), "template: is missing"),
+        (
+            source("durability = { routes = [{ method = \"put\", template = \"/\", class = \"strict\" }] }"),
+            "is not a method that catalogues know",
+        ),
     ]);
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Open,
+    Intend(usize),
     Close(usize),
     Turn,
     Pass(u64),
@@ -19,6 +20,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => Just(Step::Open),
+        3 => any::<usize>().prop_map(Step::Intend),
         6 => any::<usize>().prop_map(Step::Close),
         6 => Just(Step::Turn),
         2 => (1u64..2_000).prop_map(Step::Pass),
@@ -32,11 +34,11 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn a_ticket_that_was_answered_is_in_the_log_after_power_loss(
+    fn what_was_said_to_be_on_disk_is_in_the_log_after_power_loss_records_and_intents_alike(
         seed: u64, steps in proptest::collection::vec(step(), 1..120),
     ) {
         let fs = machine(seed);
-        let mut process = Process::start(&fs, 4096, Syncer::inline());
+        let mut process = Process::start(&fs, 4096);
         let mut open = Vec::new();
         let mut waiting: Vec<(u64, u64)> = Vec::new();
         let mut told = Vec::new();
@@ -44,7 +46,11 @@ proptest! {
             match step {
                 Step::Open if open.len() < 30 => open.push(process.open()),
                 Step::Open => {}
-                Step::Close(_) if open.is_empty() => {}
+                Step::Close(_) | Step::Intend(_) if open.is_empty() => {}
+                Step::Intend(pick) => {
+                    let exchange = open[pick % open.len()];
+                    waiting.extend(process.intend(exchange).map(|ticket| (ticket, exchange.0)));
+                }
                 Step::Close(pick) => {
                     let exchange = open.swap_remove(pick % open.len());
                     waiting.extend(process.close(exchange).map(|ticket| (ticket, exchange.0)));
