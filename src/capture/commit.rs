@@ -130,7 +130,9 @@ impl Commits {
     /// Up to where the lane is on disk.
     #[must_use]
     pub fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+        // A worker says what it wants and then looks here; the recorder says what there is and
+        // then looks for who wants it. One of the two has to see the other.
+        self.durable.load(Ordering::SeqCst)
     }
 
     /// What has become of a ticket; `None` while it is under way.
@@ -154,7 +156,7 @@ impl Commits {
     pub fn publish(&self, position: u64) {
         let before = self.durable();
         if position > before {
-            self.durable.store(position, Ordering::Release);
+            self.durable.store(position, Ordering::SeqCst);
             if self.wanted() > before {
                 self.worker.wake();
             }

@@ -16,7 +16,7 @@
 //! there on losses are counted by the rings and declared when writing goes on.
 //!
 //! [`start`] gives it a thread; a test or a simulation makes a [`Recorder`] with
-//! [`Syncer::inline`] and calls [`Recorder::turn`] itself.
+//! [`Syncer::inline`] or [`Syncer::by_hand`] and calls [`Recorder::turn`] itself.
 
 mod lane;
 mod recover;

@@ -14,6 +14,7 @@ pub struct Syncer(Place);
 #[derive(Debug)]
 enum Place {
     Inline(Option<SyncDone>),
+    ByHand { job: Option<SyncJob>, done: Option<SyncDone> },
     Thread { jobs: Sender<SyncJob>, done: Receiver<SyncDone>, busy: bool },
 }
 
@@ -23,6 +24,22 @@ impl Syncer {
     #[must_use]
     pub fn inline() -> Self {
         Self(Place::Inline(None))
+    }
+
+    /// An fsync runs when [`Syncer::run`] says so: for tests and simulation of a disk that takes
+    /// its time, where one thread does everything.
+    #[must_use]
+    pub fn by_hand() -> Self {
+        Self(Place::ByHand { job: None, done: None })
+    }
+
+    /// Runs the fsync that was begun, if it is run by hand. Its outcome is taken at the next turn.
+    pub fn run(&mut self) {
+        if let Place::ByHand { job, done } = &mut self.0
+            && let Some(job) = job.take()
+        {
+            *done = Some(job.run());
+        }
     }
 
     /// Fsyncs run on a thread of their own, which wakes the recorder when one ends.
@@ -45,13 +62,18 @@ impl Syncer {
 
     /// Whether an fsync runs. Nothing more may be begun then.
     pub(super) fn is_busy(&self) -> bool {
-        matches!(&self.0, Place::Thread { busy: true, .. } | Place::Inline(Some(_)))
+        match &self.0 {
+            Place::Inline(done) => done.is_some(),
+            Place::ByHand { job, done } => job.is_some() || done.is_some(),
+            Place::Thread { busy, .. } => *busy,
+        }
     }
 
     /// Begins an fsync; not while one runs.
     pub(super) fn begin(&mut self, job: SyncJob) {
         match &mut self.0 {
             Place::Inline(done) => *done = Some(job.run()),
+            Place::ByHand { job: begun, .. } => *begun = Some(job),
             Place::Thread { jobs, busy, .. } => {
                 // Without its thread nothing ends any more: that is told like a disk that hangs.
                 let _ = jobs.send(job);
@@ -63,7 +85,7 @@ impl Syncer {
     /// The outcome of the fsync that was begun, once it is there.
     pub(super) fn take(&mut self) -> Option<SyncDone> {
         match &mut self.0 {
-            Place::Inline(done) => done.take(),
+            Place::Inline(done) | Place::ByHand { done, .. } => done.take(),
             Place::Thread { done, busy, .. } => match done.try_recv() {
                 Ok(outcome) => {
                     *busy = false;
@@ -77,8 +99,9 @@ impl Syncer {
     /// Waits for the outcome of the fsync that runs, for as long as the disk takes. `None` if
     /// none runs.
     pub(super) fn wait(&mut self) -> Option<SyncDone> {
+        self.run();
         match &mut self.0 {
-            Place::Inline(done) => done.take(),
+            Place::Inline(done) | Place::ByHand { done, .. } => done.take(),
             Place::Thread { done, busy: busy @ true, .. } => {
                 *busy = false;
                 done.recv().ok()

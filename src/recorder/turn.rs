@@ -85,6 +85,11 @@ impl Recorder {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Where its fsyncs run.
+    pub fn syncer(&mut self) -> &mut Syncer {
+        &mut self.syncer
+    }
+
     pub(super) fn shared_status(&self) -> Arc<Mutex<RecorderStatus>> {
         Arc::clone(&self.status)
     }

@@ -10,6 +10,7 @@ enum Step {
     Intend(usize),
     Close(usize),
     Turn,
+    Sync,
     Pass(u64),
     FailSync,
     FailDirSync,
@@ -23,6 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<usize>().prop_map(Step::Intend),
         6 => any::<usize>().prop_map(Step::Close),
         6 => Just(Step::Turn),
+        3 => Just(Step::Sync),
         2 => (1u64..2_000).prop_map(Step::Pass),
         1 => Just(Step::FailSync),
         1 => Just(Step::FailDirSync),
@@ -35,10 +37,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn what_was_said_to_be_on_disk_is_in_the_log_after_power_loss_records_and_intents_alike(
-        seed: u64, steps in proptest::collection::vec(step(), 1..120),
+        seed: u64, by_hand: bool, steps in proptest::collection::vec(step(), 1..120),
     ) {
         let fs = machine(seed);
-        let mut process = Process::start(&fs, 4096);
+        // Within the turn, or some turns later, with all that can happen in between.
+        let syncer = if by_hand { Syncer::by_hand() } else { Syncer::inline() };
+        let mut process = Process::start_on(Arc::new(fs.clone()), 4096, syncer);
         let mut open = Vec::new();
         let mut waiting: Vec<(u64, u64)> = Vec::new();
         let mut told = Vec::new();
@@ -56,6 +60,7 @@ proptest! {
                     waiting.extend(process.close(exchange).map(|ticket| (ticket, exchange.0)));
                 }
                 Step::Turn => { process.recorder.turn(); }
+                Step::Sync => process.recorder.syncer().run(),
                 Step::Pass(milliseconds) => process.clock.advance(Duration::from_millis(milliseconds)),
                 Step::FailSync => fs.faults(|faults| faults.failing_syncs = 1),
                 Step::FailDirSync => fs.faults(|faults| faults.failing_dir_syncs = 1),
