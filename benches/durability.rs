@@ -323,6 +323,15 @@ fn p99(latencies: &mut [u64]) -> u64 {
     latencies[latencies.len() * 99 / 100]
 }
 
+/// Processor time of this process so far, in milliseconds: load, origin and gateway together.
+fn processor() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<u64> =
+        stat.rsplit(')').next().unwrap().split_whitespace().filter_map(|f| f.parse().ok()).collect();
+    // Behind the name: one letter, then numbers; user and system time in hundredths of a second.
+    u64::try_from((fields[10] + fields[11]) * 10).unwrap()
+}
+
 /// Runs a window while strict requests come, and says how those were answered.
 fn window(bed: &Bed, time: Duration) -> (Vec<u64>, [u64; 2]) {
     let ended = Arc::new(AtomicBool::new(false));
@@ -368,13 +377,15 @@ fn hang(windows: u64, seconds: u64, folder: Option<&Path>) {
             }
             // The trouble begins before it is measured; the first to notice it waits for it.
             std::thread::sleep(Duration::from_millis(1500));
+            let before = processor();
             let (mut latencies, strict) = window(&bed, time);
+            let used = processor() - before;
             fs.set_hanging(false);
             if kind == 2 {
                 freeze("-u");
             }
             line += &format!(
-                " {name} {} (strict {}/{} refused)",
+                " {name} {} (strict {}/{} refused, {used} ms CPU)",
                 p99(&mut latencies),
                 strict[1],
                 strict[0] + strict[1]

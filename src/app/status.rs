@@ -117,8 +117,14 @@ impl StatusView {
         status
     }
 
+    /// The sources, each with its upstream's addresses and how its waits for the disk ended.
     fn sources(&self, sources: &[Value]) -> Vec<Value> {
         let mut sources = sources.to_vec();
+        for source in &mut sources {
+            let counts = self.parts.metrics.requests.commits(source["name"].as_str().unwrap_or_default());
+            let counts: BTreeMap<&str, u64> = COMMIT_RESULTS.into_iter().zip(counts).collect();
+            source["durability"] = json!(counts);
+        }
         for (source, upstream) in sources.iter_mut().zip(&self.parts.upstreams) {
             source["addresses"] = super::upstreams::status(upstream);
         }
@@ -170,18 +176,6 @@ impl StatusView {
             }));
         }
         rows
-    }
-
-    /// The sources, each with how its waits for the disk ended.
-    fn sources(&self, sources: &[Value]) -> Vec<Value> {
-        let with_commits = |source: &Value| {
-            let counts = self.parts.metrics.requests.commits(source["name"].as_str().unwrap_or_default());
-            let counts: BTreeMap<&str, u64> = COMMIT_RESULTS.into_iter().zip(counts).collect();
-            let mut source = source.clone();
-            source["durability"] = json!(counts);
-            source
-        };
-        sources.iter().map(with_commits).collect()
     }
 
     /// One look at everything, and whether the sums are of one moment.

@@ -5,7 +5,6 @@ use super::body::{BodyError, RecordedBody};
 use super::exchange::{Account, Exchange};
 use super::lane::{Lane, Peer};
 use super::source::Source;
-use super::wait::CommitWait;
 use crate::record::ErrorType;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -61,7 +60,7 @@ impl<F, S, B> Service<Request<Incoming>> for Capture<F, S>
 where
     F: FindSource,
     S: Service<Call, Response = Response<B>, Error = std::convert::Infallible>,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: BodyError,
 {
     type Response = Response<RecordedBody<B>>;
@@ -81,35 +80,32 @@ where
 }
 
 pin_project! {
-    /// The response of the inner layers, put on the record. On a durable or strict route a
-    /// head without a body is withheld until its record is on disk.
-    #[derive(Debug)]
-    pub struct ResponseFuture<F, B> {
+    /// The response of the inner layers, put on the record. On a durable or strict route one
+    /// without a body, or whose body is here with its head, is withheld until its record is on
+    /// disk.
+    pub struct ResponseFuture<F, B: Body> {
         #[pin]
         inner: F,
         exchange: Option<Exchange>,
-        held: Option<Box<Held<B>>>,
+        held: Option<Box<Response<RecordedBody<B>>>>,
     }
 }
-
-/// A response without a body, and what its head waits for.
-type Held<B> = (Response<RecordedBody<B>>, CommitWait);
 
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: BodyError,
 {
     type Output = Result<Response<RecordedBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some((_, wait)) = this.held.as_deref_mut() {
-            // On disk or in doubt, which is counted: the response goes on unchanged.
-            ready!(wait.poll(context));
+        if let Some(held) = this.held.as_deref_mut() {
+            ready!(held.body_mut().poll_head(context));
         }
         if let Some(held) = this.held.take() {
-            return Poll::Ready(Ok(held.0));
+            return Poll::Ready(Ok(*held));
         }
         let response = ready!(this.inner.poll(context))?;
         let exchange = this.exchange.take().expect("a future is not polled after it was ready");
@@ -119,12 +115,9 @@ where
             return Poll::Ready(Ok(response.map(RecordedBody::off_record)));
         }
         exchange.response_head(response.status(), response.headers());
-        let (head, body) = response.into_parts();
-        let (body, wait) = RecordedBody::new(body, exchange);
-        let response = Response::from_parts(head, body);
-        let Some(mut wait) = wait else { return Poll::Ready(Ok(response)) };
-        if wait.poll(context).is_pending() {
-            *this.held = Some(Box::new((response, wait)));
+        let mut response = response.map(|body| RecordedBody::new(body, exchange));
+        if response.body_mut().poll_head(context).is_pending() {
+            *this.held = Some(Box::new(response));
             return Poll::Pending;
         }
         Poll::Ready(Ok(response))
