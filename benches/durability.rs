@@ -326,7 +326,7 @@ fn p99(latencies: &mut [u64]) -> u64 {
 /// Processor time of this process so far, in milliseconds: load, origin and gateway together.
 fn processor() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<u64> =
+    let fields: Vec<i64> =
         stat.rsplit(')').next().unwrap().split_whitespace().filter_map(|f| f.parse().ok()).collect();
     // Behind the name: one letter, then numbers; user and system time in hundredths of a second.
     u64::try_from((fields[10] + fields[11]) * 10).unwrap()

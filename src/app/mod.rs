@@ -31,7 +31,7 @@ use crate::error_chain::Chain;
 use crate::metrics::Families;
 use crate::proxy::{UpstreamShared, UpstreamTlsError};
 use crate::record::GapCause;
-use crate::recorder::{self, LaneEnd, Progress};
+use crate::recorder::{self, Progress};
 use crate::server::{self, ListenError, SiteOptions, Stage};
 use crate::spool::fs::{Fs, SystemFs};
 use crate::spool::{OpenError, Spool};
@@ -254,12 +254,7 @@ impl Gateway {
         rings::remember(&spool, boot, &rings.dir);
         let (writers, readers): (Vec<_>, Vec<_>) = rings.ends.into_iter().unzip();
         let gauges = readers.iter().map(RingReader::gauge).collect();
-        let signal = Arc::default();
-        let commits: Vec<_> = readers.iter().map(|_| Commits::new(&signal)).collect();
-        let lanes = (0u16..)
-            .zip(readers.into_iter().zip(&commits))
-            .map(|(number, (ring, commits))| LaneEnd { number, ring, commits: Arc::clone(commits) })
-            .collect();
+        let (lanes, commits) = rings::lane_ends(readers);
         let clock = Clock::System;
         let progress = Progress::new(config.destinations.iter().map(|destination| destination.name.as_str()));
         let settings = recorder::Settings {

@@ -1,14 +1,17 @@
 //! Where the rings lie and how they are made.
 
 use crate::capture::RingOptions;
+use crate::capture::commit::Commits;
 use crate::capture::ring::{self, Geometry, Identity, RingError, RingReader, RingWriter};
 use crate::error_chain::Chain;
+use crate::recorder::LaneEnd;
 use crate::spool::Spool;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Memory that outlives a process on every Linux.
@@ -57,6 +60,15 @@ pub(super) fn make(
             Ok(Rings { dir, ends: ends.collect::<io::Result<_>>()?, outlive_process: false })
         }
     }
+}
+
+/// The recorder's ends of the lanes, and what each worker hears from it.
+pub(super) fn lane_ends(readers: Vec<RingReader>) -> (Vec<LaneEnd>, Vec<Arc<Commits>>) {
+    let signal = Arc::default();
+    let commits: Vec<_> = readers.iter().map(|_| Commits::new(&signal)).collect();
+    let ends = (0u16..).zip(readers.into_iter().zip(&commits));
+    let lanes = ends.map(|(number, (ring, commits))| LaneEnd { number, ring, commits: Arc::clone(commits) });
+    (lanes.collect(), commits)
 }
 
 fn make_files(
