@@ -160,6 +160,7 @@ impl Delivery {
         let (metrics, name) = (common.metrics.clone(), options.name.clone());
         let observer = move |event: PackEvent<'_>| observe(&metrics, &name, &event);
         Packer::new(pack, Arc::clone(&common.signer.key), common.clock.clone(), Box::new(source))
+            .with_fs(Arc::clone(common.spool.fs()))
             .with_previous_key(common.signer.previous.clone())
             .with_anchor(common.signer.anchor.clone())
             .with_enrich(Box::new(enrich))

@@ -20,5 +20,5 @@ pub use destination::{
 pub use dir::DirStore;
 pub use options::{DestinationOptions, Store};
 pub use s3::{LockMode, ObjectLock, S3Options, S3Store};
-pub use shipper::{Shipper, ShipperControl};
+pub use shipper::{Errand, Next, Outcome, Shipper, ShipperControl, Work};
 pub use status::{DestinationStatus, StatusCell};

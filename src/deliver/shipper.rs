@@ -1,9 +1,12 @@
-//! The shipper of one destination: a task around the state machine.
+//! The shipper of one destination: what to do next, and a task around it.
+//!
+//! [`Shipper::next`] says what to try, [`Work::attempt`] tries it, [`Shipper::finish`] takes
+//! in what came of it; [`Shipper::run`] does that in a loop with the time that passes.
 
 use super::destination::{
-    Advice, Body, Created, Destination, Object, ObjectKind, PutError, probe, publish_key,
+    Advice, Body, BoxFuture, Created, Destination, Object, ObjectKind, PutError, probe, publish_key,
 };
-use super::state::{Effect, Event, State, is_expired};
+use super::state::{Effect, Event, Phase, State, is_expired};
 use super::status::StatusCell;
 use crate::clock::Clock;
 use crate::evidence::merkle;
@@ -39,19 +42,48 @@ impl ShipperControl {
     }
 }
 
-/// What a store is asked before the first batch goes to it.
-enum Step {
-    /// Whether it takes objects, and keeps what is there.
+/// What is tried at a store. It is done by [`Work::attempt`], which touches nothing of the
+/// shipper, and told to it by [`Shipper::finish`].
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// To find out whether the store takes objects, and keeps what is there.
     Probe,
-    /// To hold the public key that manifests are checked with.
+    /// To let it hold a public key that manifests are checked with.
     Key(String),
+    /// To create these objects of a batch.
+    Objects(Arc<Batch>, Vec<usize>),
+    /// To create a batch's manifest.
+    Manifest(Arc<Batch>),
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Of the probe: whether the store honours conditions.
+    Probed(Result<bool, PutError>),
+    /// Of a key.
+    Published(Result<(), PutError>),
+    /// Of objects: each with its place in the batch.
+    Objects(Arc<Batch>, Vec<(usize, Result<Created, PutError>)>),
+    /// Of a manifest.
+    Manifest(Arc<Batch>, Result<Created, PutError>),
+}
+
+/// What to do now.
+#[derive(Debug)]
+pub enum Next {
+    /// This.
+    Work(Work),
+    /// Nothing, until it is resumed.
+    Paused,
+    /// Nothing, until a batch waits.
+    Idle,
 }
 
 /// Ships what lies in an outbox.
 pub struct Shipper {
     store: Arc<dyn Destination>,
     prefix: String,
-    public_keys: Vec<String>,
     boot: Uuid,
     retention: Duration,
     concurrency: usize,
@@ -61,6 +93,9 @@ pub struct Shipper {
     random: fastrand::Rng,
     control: ShipperControl,
     paused: watch::Receiver<bool>,
+    /// What the store is asked before the first batch goes to it. Each step by itself, so
+    /// that what has arrived is not asked of the store again.
+    first: VecDeque<Work>,
     /// What of the batch under way has arrived: its number and objects.
     arrived: (u64, HashSet<usize>),
 }
@@ -85,7 +120,6 @@ impl Shipper {
         Self {
             store,
             prefix: prefix.to_owned(),
-            public_keys: Vec::new(),
             boot,
             retention,
             concurrency: CONCURRENT,
@@ -95,6 +129,7 @@ impl Shipper {
             random: fastrand::Rng::new(),
             control: ShipperControl { paused: Arc::new(sender) },
             paused,
+            first: VecDeque::from([Work::Probe]),
             arrived: (0, HashSet::new()),
         }
     }
@@ -109,7 +144,14 @@ impl Shipper {
     /// Publishes these keys (each as `name+id+base64`) before anything else.
     #[must_use]
     pub fn with_public_keys(mut self, keys: Vec<String>) -> Self {
-        self.public_keys = keys;
+        self.first.extend(keys.into_iter().map(Work::Key));
+        self
+    }
+
+    /// Spreads its pauses by this seed, so that they can be had again.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.random = fastrand::Rng::with_seed(seed);
         self
     }
 
@@ -128,81 +170,117 @@ impl Shipper {
     /// Ships until the outbox is closed and empty. May be dropped at any moment:
     /// what has not arrived is sent again after the next start.
     pub async fn run(mut self, outbox: Arc<Outbox>) {
-        // Each step by itself, so that what has arrived is not asked of the store again.
-        let keys = std::mem::take(&mut self.public_keys);
-        let mut steps: VecDeque<Step> =
-            [Step::Probe].into_iter().chain(keys.into_iter().map(Step::Key)).collect();
         loop {
-            self.refresh(&outbox);
-            self.while_paused(&outbox).await;
-            if let Some(step) = steps.front() {
-                match self.introduce(&outbox, step).await {
-                    Ok(()) => {
-                        steps.pop_front();
-                        self.event(Event::Arrived);
-                    }
-                    Err(error) => {
-                        count::<()>(&self.status, &Err(error.clone()));
-                        self.refused(&outbox, error).await;
-                        // While the store does not answer, retention still goes on.
-                        for batch in outbox.waiting() {
-                            self.expire(&outbox, &batch);
-                        }
+            match self.next(&outbox) {
+                Next::Paused => {
+                    // The sender lives as long as this shipper does.
+                    let _ = self.paused.wait_for(|paused| !paused).await;
+                }
+                Next::Idle => {
+                    if outbox.next_waiting().await.is_none() {
+                        break;
                     }
                 }
-                continue;
-            }
-            let Some(batch) = outbox.next_waiting().await else { break };
-            self.refresh(&outbox);
-            self.while_paused(&outbox).await;
-            if self.expire(&outbox, &batch) {
-                continue;
-            }
-            if let Err(error) = self.ship(&outbox, &batch).await {
-                self.refused(&outbox, error).await;
+                Next::Work(work) => {
+                    let attempt = work.attempt(&self.errand());
+                    let outcome = self.watched(&outbox, attempt).await;
+                    if let Some(pause) = self.finish(&outbox, outcome) {
+                        tokio::time::sleep(pause).await;
+                        self.tick(&outbox);
+                    }
+                }
             }
         }
         self.refresh(&outbox);
     }
 
-    /// One of the steps before the first batch.
-    async fn introduce(&mut self, outbox: &Outbox, step: &Step) -> Result<(), PutError> {
-        let (store, prefix, boot) = (Arc::clone(&self.store), self.prefix.clone(), self.boot);
-        match step {
-            Step::Probe => {
-                let probing = self.watched(outbox, async move { probe(&*store, &prefix, boot).await });
-                let honours = probing.await?.honours_conditions;
-                self.status.change(|status| status.honours_conditions = Some(honours));
-            }
-            Step::Key(key) => {
-                let publishing =
-                    self.watched(outbox, async move { publish_key(&*store, &prefix, key).await });
-                publishing.await?;
-            }
+    /// What is to be done now.
+    pub fn next(&mut self, outbox: &Outbox) -> Next {
+        if *self.paused.borrow_and_update() {
+            self.event(Event::Pause);
+            self.refresh(outbox);
+            return Next::Paused;
         }
-        Ok(())
+        if self.state.phase() == Phase::Paused {
+            self.event(Event::Resume);
+        }
+        self.refresh(outbox);
+        // While the store does not answer, retention still goes on.
+        for batch in outbox.waiting() {
+            self.expire(outbox, &batch);
+        }
+        let work = match self.first.front() {
+            Some(work) => work.clone(),
+            None => {
+                let Some(batch) = outbox.waiting().into_iter().next() else { return Next::Idle };
+                let number = batch.manifest.number;
+                if self.arrived.0 != number {
+                    self.arrived = (number, HashSet::new());
+                }
+                let gone = |index: &usize| batch.expired.iter().any(|expired| expired.index == *index);
+                let whole = |index: &usize| !gone(index) && !self.arrived.1.contains(index);
+                let indexes: Vec<usize> = (0..batch.manifest.objects.len()).filter(whole).collect();
+                match indexes.is_empty() {
+                    true => Work::Manifest(batch),
+                    false => Work::Objects(batch, indexes),
+                }
+            }
+        };
+        self.event(Event::Begun);
+        Next::Work(work)
     }
 
-    /// Sends a batch: its objects, then its manifest.
-    async fn ship(&mut self, outbox: &Outbox, batch: &Arc<Batch>) -> Result<(), PutError> {
-        let number = batch.manifest.number;
-        if self.arrived.0 != number {
-            self.arrived = (number, HashSet::new());
+    /// What an attempt needs.
+    #[must_use]
+    pub fn errand(&self) -> Errand {
+        Errand {
+            store: Arc::clone(&self.store),
+            prefix: self.prefix.clone(),
+            boot: self.boot,
+            concurrency: self.concurrency,
+            status: Arc::clone(&self.status),
         }
-        let gone = |index: &usize| batch.expired.iter().any(|expired| expired.index == *index);
-        let whole = |index: &usize| !gone(index) && !self.arrived.1.contains(index);
-        let indexes: Vec<usize> = (0..batch.manifest.objects.len()).filter(whole).collect();
-        let concurrency = self.concurrency;
-        let (store, cell) = (Arc::clone(&self.store), Arc::clone(&self.status));
-        let (moving, counted) = (Arc::clone(batch), Arc::clone(&cell));
-        let sending = async move {
-            let (store, batch, cell) = (&store, &moving, &counted);
-            let put = |index: usize| async move { (index, put_object(&**store, batch, index, cell).await) };
-            stream::iter(indexes).map(put).buffer_unordered(concurrency).collect::<Vec<_>>().await
+    }
+
+    /// Lets time pass for the state machine: every second or so while an attempt runs, and
+    /// after a pause.
+    pub fn tick(&mut self, outbox: &Outbox) {
+        self.event(Event::Tick);
+        self.refresh(outbox);
+    }
+
+    /// Takes in what came of an attempt; returns the pause before the next one, if there
+    /// has to be one.
+    pub fn finish(&mut self, outbox: &Outbox, outcome: Outcome) -> Option<Duration> {
+        let result = match outcome {
+            Outcome::Probed(result) => result.map(|honours| {
+                self.status.change(|status| status.honours_conditions = Some(honours));
+                self.first.pop_front();
+                self.event(Event::Arrived);
+            }),
+            Outcome::Published(result) => result.map(|()| {
+                self.first.pop_front();
+                self.event(Event::Arrived);
+            }),
+            Outcome::Objects(batch, results) => self.objects_sent(outbox, &batch, results),
+            Outcome::Manifest(batch, result) => {
+                result.and_then(|_| self.manifest_sent(outbox, batch.manifest.number))
+            }
         };
+        let pause = result.err().map(|error| self.event(Event::Refused(error)));
+        self.refresh(outbox);
+        pause
+    }
+
+    fn objects_sent(
+        &mut self,
+        outbox: &Outbox,
+        batch: &Batch,
+        results: Vec<(usize, Result<Created, PutError>)>,
+    ) -> Result<(), PutError> {
         let mut failure = None;
         let mut damaged = Vec::new();
-        for (index, result) in self.watched(outbox, sending).await {
+        for (index, result) in results {
             match result {
                 Ok(_) => {
                     self.arrived.1.insert(index);
@@ -213,34 +291,24 @@ impl Shipper {
                 Err(error) => failure = Some(error),
             }
         }
-        if !damaged.is_empty() {
-            self.give_up(outbox, batch, &damaged);
+        if !damaged.is_empty() && !self.give_up(outbox, batch, &damaged) {
+            let words = "a damaged object could not be given up".to_owned();
+            failure.get_or_insert(PutError::new(super::Cause::ServerError, words));
         }
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        let (store, moving) = (Arc::clone(&self.store), Arc::clone(batch));
-        let sending = async move {
-            let object = Object {
-                key: &moving.key,
-                body: Body::Bytes(&moving.note),
-                length: moving.note.len() as u64,
-                sha256: merkle::sha256(&moving.note),
-                kind: ObjectKind::Manifest,
-            };
-            store.create(object).await
-        };
-        let result = self.watched(outbox, sending).await;
-        count(&cell, &result);
-        result?;
-        cell.change(|status| status.delivered_manifests += 1);
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn manifest_sent(&mut self, outbox: &Outbox, number: u64) -> Result<(), PutError> {
         outbox.delivered(number).map_err(|error| {
             // It has arrived; only the note of it is missing. It will be sent again, and be there.
             PutError::new(super::Cause::ServerError, error_text(&error))
         })?;
         self.event(Event::Arrived);
         let now = self.clock.unix_microseconds();
-        cell.change(|status| status.last_success = Some(now));
+        self.status.change(|status| {
+            status.delivered_manifests += 1;
+            status.last_success = Some(now);
+        });
         Ok(())
     }
 
@@ -273,36 +341,13 @@ impl Shipper {
 
     /// Runs an attempt while the state machine's time goes on.
     async fn watched<T>(&mut self, outbox: &Outbox, attempt: impl Future<Output = T>) -> T {
-        self.event(Event::Begun);
         let mut attempt = std::pin::pin!(attempt);
         loop {
             match tokio::time::timeout(TICK, &mut attempt).await {
                 Ok(result) => return result,
-                Err(_) => {
-                    self.event(Event::Tick);
-                    self.refresh(outbox);
-                }
+                Err(_) => self.tick(outbox),
             }
         }
-    }
-
-    async fn refused(&mut self, outbox: &Outbox, error: PutError) {
-        let pause = self.event(Event::Refused(error));
-        self.refresh(outbox);
-        tokio::time::sleep(pause).await;
-        self.event(Event::Tick);
-    }
-
-    async fn while_paused(&mut self, outbox: &Outbox) {
-        if !*self.paused.borrow_and_update() {
-            return;
-        }
-        self.event(Event::Pause);
-        self.refresh(outbox);
-        // The sender lives as long as this shipper does.
-        let _ = self.paused.wait_for(|paused| !paused).await;
-        self.event(Event::Resume);
-        self.refresh(outbox);
     }
 
     /// Takes a step and returns the pause that it asks for.
@@ -356,6 +401,69 @@ impl Shipper {
 impl std::fmt::Debug for Shipper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shipper").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// What an attempt needs of its shipper, so that it can go on beside it.
+#[derive(Clone)]
+pub struct Errand {
+    store: Arc<dyn Destination>,
+    prefix: String,
+    boot: Uuid,
+    concurrency: usize,
+    status: Arc<StatusCell>,
+}
+
+impl std::fmt::Debug for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Errand").field("store", &self.store.place()).finish_non_exhaustive()
+    }
+}
+
+impl Work {
+    /// Does it. May be dropped at any moment: the store has then got some of it or not, and
+    /// what is asked of it again is there already.
+    pub fn attempt(self, errand: &Errand) -> BoxFuture<'static, Outcome> {
+        let Errand { store, prefix, boot, concurrency, status } = errand.clone();
+        Box::pin(async move {
+            match self {
+                Self::Probe => {
+                    let result = probe(&*store, &prefix, boot).await;
+                    if result.is_err() {
+                        count(&status, &result);
+                    }
+                    Outcome::Probed(result.map(|report| report.honours_conditions))
+                }
+                Self::Key(key) => {
+                    let result = publish_key(&*store, &prefix, &key).await;
+                    if result.is_err() {
+                        count(&status, &result);
+                    }
+                    Outcome::Published(result.map(|_| ()))
+                }
+                Self::Objects(batch, indexes) => {
+                    let (store, moving, cell) = (&store, &batch, &status);
+                    let put = |index: usize| async move {
+                        (index, put_object(&**store, moving, index, cell).await)
+                    };
+                    let sending = stream::iter(indexes).map(put).buffer_unordered(concurrency);
+                    let results = sending.collect::<Vec<_>>().await;
+                    Outcome::Objects(batch, results)
+                }
+                Self::Manifest(batch) => {
+                    let object = Object {
+                        key: &batch.key,
+                        body: Body::Bytes(&batch.note),
+                        length: batch.note.len() as u64,
+                        sha256: merkle::sha256(&batch.note),
+                        kind: ObjectKind::Manifest,
+                    };
+                    let result = store.create(object).await;
+                    count(&status, &result);
+                    Outcome::Manifest(batch, result)
+                }
+            }
+        })
     }
 }
 

@@ -11,12 +11,15 @@ use super::source::LogFrame;
 use crate::format::{Context, Encoder, Enrich, Enrichment, Entry};
 use crate::record::{Field, Gap, GapCause, Mark, RecordView};
 use crate::spool::frame::Kind;
+use crate::spool::fs::Fs;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A batch in the making.
 pub(super) struct Making<'a> {
     options: &'a PackOptions,
+    fs: &'a Arc<dyn Fs>,
     draft: &'a Path,
     now: u64,
     pub(super) lanes: Lanes,
@@ -33,6 +36,7 @@ pub(super) struct Making<'a> {
 impl<'a> Making<'a> {
     pub(super) fn new(
         options: &'a PackOptions,
+        fs: &'a Arc<dyn Fs>,
         draft: &'a Path,
         lanes: Lanes,
         report: PackReport,
@@ -40,6 +44,7 @@ impl<'a> Making<'a> {
     ) -> Self {
         Self {
             options,
+            fs,
             draft,
             now,
             lanes,
@@ -131,7 +136,7 @@ impl<'a> Making<'a> {
         let place = *self.places.entry(partition).or_insert(next);
         let path = self.path(place);
         if place == next {
-            self.objects.push(OpenObject::new(&path, self.options.level));
+            self.objects.push(OpenObject::new(Arc::clone(self.fs), &path, self.options.level));
         }
         self.objects[place].push(&self.line, record.start(), boot, lane).map_err(io_error("write", &path))?;
         self.report.bytes_in += self.line.len() as u64;

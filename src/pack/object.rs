@@ -8,13 +8,14 @@
 use super::manifest::{LaneCount, ObjectEntry};
 use crate::evidence::merkle::{self, Hash, Tree};
 use crate::format::time_text;
+use crate::spool::fs::{self, Fs};
 use aws_lc_rs::digest;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The compressor is fed in blocks of this many bytes.
@@ -23,6 +24,7 @@ const BLOCK: usize = 128 * 1024;
 /// An object that still takes lines.
 #[derive(Debug)]
 pub(super) struct OpenObject {
+    fs: Arc<dyn Fs>,
     path: PathBuf,
     level: u32,
     block: Vec<u8>,
@@ -42,8 +44,9 @@ pub(super) struct Finished {
 }
 
 impl OpenObject {
-    pub(super) fn new(path: &Path, level: u32) -> Self {
+    pub(super) fn new(fs: Arc<dyn Fs>, path: &Path, level: u32) -> Self {
         Self {
+            fs,
             path: path.to_owned(),
             level,
             block: Vec::new(),
@@ -76,7 +79,7 @@ impl OpenObject {
 
     fn write_block(&mut self) -> io::Result<()> {
         if self.stream.is_none() {
-            self.stream = Some(Gzip::new(HashingFile::create(&self.path)?, self.level)?);
+            self.stream = Some(Gzip::new(HashingFile::create(&*self.fs, &self.path)?, self.level)?);
         }
         if let Some(stream) = &mut self.stream {
             stream.write_all(&self.block)?;
@@ -133,9 +136,27 @@ impl<W: Write> Gzip<W> {
     }
 }
 
+/// A file that is written from its beginning to its end.
+struct Growing {
+    file: Box<dyn fs::File>,
+    length: u64,
+}
+
+impl Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_at(bytes, self.length)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A file that knows the hash and the length of what went into it.
 struct HashingFile {
-    file: BufWriter<File>,
+    file: BufWriter<Growing>,
     hash: digest::Context,
     bytes: u64,
 }
@@ -147,13 +168,14 @@ impl std::fmt::Debug for HashingFile {
 }
 
 impl HashingFile {
-    fn create(path: &Path) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(64 * 1024, File::create_new(path)?);
+    fn create(fs: &dyn Fs, path: &Path) -> io::Result<Self> {
+        let file = Growing { file: fs.create_new(path)?, length: 0 };
+        let file = BufWriter::with_capacity(64 * 1024, file);
         Ok(Self { file, hash: digest::Context::new(&digest::SHA256), bytes: 0 })
     }
 
     fn finish(self) -> io::Result<(Hash, u64)> {
-        self.file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        self.file.into_inner().map_err(io::IntoInnerError::into_error)?.file.sync_data()?;
         Ok((merkle::finish(self.hash), self.bytes))
     }
 }
@@ -174,10 +196,11 @@ impl Write for HashingFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::fs::SystemFs;
     use std::io::Read as _;
 
     fn object(path: &Path, lines: &[Vec<u8>]) -> Finished {
-        let mut object = OpenObject::new(path, 1);
+        let mut object = OpenObject::new(Arc::new(SystemFs), path, 1);
         for (index, line) in lines.iter().enumerate() {
             object.push(line, 1_000_000 * index as u64, Uuid::nil(), (index % 2) as u16).unwrap();
         }

@@ -5,29 +5,39 @@
 //! outbox/{destination}/.draft-{n:020}/            a batch in the making
 //! outbox/{destination}/{n:020}/00000 00001 …      its objects
 //! outbox/{destination}/{n:020}/manifest           its manifest
+//! outbox/{destination}/{n:020}/manifest.copy      the same bytes once more
 //! outbox/{destination}/{n:020}/expired            objects that were given up
 //! outbox/{destination}/{n:020}/delivered          all of it has arrived
 //! ```
 //! A batch appears by one rename after each of its files is on disk; its bytes
 //! never change. The newest stays, delivered or not: it is cursor and head of
 //! the chain. Everything is derived from what lies there.
+//!
+//! Since a chain can't go on from a manifest that can't be read without telling
+//! a number twice, each manifest stands there two times: damage to one of them
+//! costs nothing. Damage to an object costs that object, which is given up and
+//! declared.
+
+mod files;
 
 use super::manifest::{ExpiredEntry, Manifest, ManifestError};
-use super::partition::{Naming, escape};
-use crate::evidence::note::{NoteError, Verifier};
+use super::partition::escape;
+use crate::error_chain::Chain;
+use crate::evidence::note::Verifier;
 use crate::record::GapCause;
+use crate::spool::fs::{self, Fs, Lock};
+use files::{
+    DELIVERED, EXPIRED, MANIFEST, MANIFEST_COPY, expired_entries, read_batch, remove_drafts, remove_folder,
+    repair, scan, set_aside, sync_folder, write_synced,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
-const MANIFEST: &str = "manifest";
-const DELIVERED: &str = "delivered";
-const EXPIRED: &str = "expired";
 const DRAFT: &str = ".draft-";
 
 /// Why the outbox can't be used.
@@ -46,7 +56,7 @@ pub enum OutboxError {
     /// A batch is there and is not what was committed.
     #[error("{path} is damaged")]
     Damaged {
-        /// The batch's folder.
+        /// The batch's folder, or the file that was damaged and could be replaced.
         path: PathBuf,
         /// What is wrong with its manifest; `None` where an object is missing or cut.
         source: Option<ManifestError>,
@@ -65,8 +75,9 @@ pub(super) fn io_error(
 /// The right to pack and ship for one destination; given back when dropped.
 #[derive(Debug)]
 pub struct OutboxLock {
+    fs: Arc<dyn Fs>,
     folder: PathBuf,
-    _file: File,
+    _lock: Lock,
 }
 
 impl OutboxLock {
@@ -75,17 +86,17 @@ impl OutboxLock {
     ///
     /// # Errors
     /// When folder or file can't be made.
-    pub fn acquire(spool: &Path, destination: &str) -> Result<Option<Self>, OutboxError> {
-        let folder = spool.join("outbox").join(escape(destination.as_bytes()));
-        fs::create_dir_all(&folder).map_err(io_error("make", &folder))?;
-        let path = folder.join("lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(io_error("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { folder, _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+    pub fn acquire(fs: &Arc<dyn Fs>, spool: &Path, destination: &str) -> Result<Option<Self>, OutboxError> {
+        let outboxes = spool.join("outbox");
+        let folder = outboxes.join(escape(destination.as_bytes()));
+        if !fs::exists(&**fs, &folder).map_err(io_error("look at", &folder))? {
+            fs.create_dir_all(&folder).map_err(io_error("make", &folder))?;
         }
+        // Each time, since the one who made it may have died before this.
+        sync_folder(&**fs, &outboxes)?;
+        let path = folder.join("lock");
+        let lock = fs.lock(&path).map_err(io_error("lock", &path))?;
+        Ok(lock.map(|lock| Self { fs: Arc::clone(fs), folder, _lock: lock }))
     }
 }
 
@@ -97,6 +108,15 @@ pub enum ExpiryCause {
     Retention,
     /// Its bytes in the outbox were damaged.
     Corruption,
+}
+
+impl ExpiryCause {
+    fn of(cause: GapCause) -> Self {
+        match cause {
+            GapCause::Retention => Self::Retention,
+            _ => Self::Corruption,
+        }
+    }
 }
 
 /// One object that was given up.
@@ -129,6 +149,14 @@ impl Batch {
     pub fn object_path(&self, index: usize) -> PathBuf {
         self.folder.join(object_name(index))
     }
+
+    fn note_expired(&mut self, stated: &ExpiredEntry) {
+        let index = self.manifest.objects.iter().position(|object| object.key == stated.key);
+        let known = |index: &usize| self.expired.iter().any(|expired| expired.index == *index);
+        if let Some(index) = index.filter(|index| !known(index)) {
+            self.expired.push(Expired { index, cause: ExpiryCause::of(stated.cause) });
+        }
+    }
 }
 
 pub(super) fn object_name(index: usize) -> String {
@@ -138,8 +166,7 @@ pub(super) fn object_name(index: usize) -> String {
 /// The committed batches of one destination, shared by its packer and its shipper.
 #[derive(Debug)]
 pub struct Outbox {
-    folder: PathBuf,
-    _lock: OutboxLock,
+    lock: OutboxLock,
     state: Mutex<State>,
     changed: Condvar,
     /// Packer and shipper both tidy up; one at a time.
@@ -158,9 +185,10 @@ struct State {
 }
 
 impl Outbox {
-    /// Opens the outbox: drafts are removed, damaged batches go to `quarantine`.
-    /// Returns it with what was found damaged. With a verifier, a manifest that
-    /// bears this key's signature and does not fit it counts as damaged.
+    /// Opens the outbox: drafts are removed, batches without a readable manifest go
+    /// to `quarantine`, objects that are cut or missing are given up. Returns it with
+    /// what was found damaged. With a verifier, a manifest that bears this key's
+    /// signature and does not fit it counts as damaged.
     ///
     /// # Errors
     /// When the file system refuses; damage is no error.
@@ -169,40 +197,61 @@ impl Outbox {
         quarantine: &Path,
         verifier: Option<&Verifier>,
     ) -> Result<(Self, Vec<OutboxError>), OutboxError> {
-        let folder = lock.folder.clone();
-        let mut state = State::default();
+        let (fs, folder) = (Arc::clone(&lock.fs), lock.folder.clone());
         let mut damaged = Vec::new();
-        let mut stated: Vec<(u64, String)> = Vec::new();
-        let mut given_up = Vec::new();
-        remove_drafts(&folder)?;
-        for (number, path) in scan(&folder)? {
-            let batch = match read_batch(&path, number, verifier) {
-                Ok(batch) => Arc::new(batch),
+        let mut batches: BTreeMap<u64, Batch> = BTreeMap::new();
+        let mut delivered = Vec::new();
+        remove_drafts(&*fs, &folder)?;
+        for (number, path) in scan(&*fs, &folder)? {
+            match read_batch(&*fs, &path, number, verifier) {
+                Ok(found) => {
+                    if let Some((file, source)) = found.damaged_copy {
+                        repair(&*fs, &file, &found.batch.note);
+                        // Earlier versions wrote no copy: that is no damage.
+                        if source.is_some() {
+                            damaged.push(OutboxError::Damaged { path: file, source });
+                        }
+                    }
+                    if found.delivered {
+                        delivered.push(number);
+                    } else if found.batch.expired.iter().any(|e| e.cause == ExpiryCause::Corruption) {
+                        damaged.push(OutboxError::Damaged { path, source: None });
+                    }
+                    batches.insert(number, found.batch);
+                }
                 Err(error @ OutboxError::Io { .. }) => return Err(error),
                 Err(error) => {
-                    set_aside(&path, quarantine)?;
+                    set_aside(&*fs, &path, quarantine)?;
                     damaged.push(error);
-                    continue;
                 }
-            };
-            stated.extend(batch.manifest.expired.iter().map(|e| (e.number, e.key.clone())));
-            given_up.extend(expired_entries(&batch));
-            if !path.join(DELIVERED).exists() {
-                state.waiting.insert(number, Arc::clone(&batch));
             }
-            state.newest = Some(batch);
         }
-        given_up.retain(|entry| !stated.contains(&(entry.number, entry.key.clone())));
-        state.unstated = given_up;
+        let stated: Vec<ExpiredEntry> =
+            batches.values().flat_map(|batch| batch.manifest.expired.iter().cloned()).collect();
+        for entry in &stated {
+            // What a manifest has stated as given up stays so, whatever became of the note of it.
+            if let Some(batch) = batches.get_mut(&entry.number) {
+                batch.note_expired(entry);
+            }
+        }
+        let same =
+            |one: &ExpiredEntry, other: &ExpiredEntry| (one.number, &one.key) == (other.number, &other.key);
+        let mut unstated: Vec<ExpiredEntry> = batches.values().flat_map(expired_entries).collect();
+        unstated.retain(|entry| !stated.iter().any(|stated| same(entry, stated)));
+        let batches: BTreeMap<u64, Arc<Batch>> =
+            batches.into_iter().map(|(number, batch)| (number, Arc::new(batch))).collect();
+        let newest = batches.values().next_back().cloned();
+        let mut waiting = batches;
+        waiting.retain(|number, _| !delivered.contains(number));
+        let state = State { newest, waiting, unstated, closed: false };
         let outbox = Self {
-            folder,
-            _lock: lock,
+            lock,
             state: Mutex::new(state),
             changed: Condvar::new(),
             tidying: Mutex::new(()),
             arrived: tokio::sync::Notify::new(),
         };
-        outbox.remove_old()?;
+        outbox.tidy();
         Ok((outbox, damaged))
     }
 
@@ -229,10 +278,23 @@ impl Outbox {
     /// # Errors
     /// When the file system refuses.
     pub fn draft(&self, number: u64) -> Result<PathBuf, OutboxError> {
-        let path = self.folder.join(format!("{DRAFT}{number:020}"));
-        remove_folder(&path)?;
-        fs::create_dir(&path).map_err(io_error("make", &path))?;
+        let path = self.folder().join(format!("{DRAFT}{number:020}"));
+        remove_folder(self.fs(), &path)?;
+        let folder = self.batch_folder(number);
+        if fs::exists(self.fs(), &folder).map_err(io_error("look at", &folder))? {
+            // Of a commit that could neither be completed nor undone: nobody has seen it.
+            self.fs().rename(&folder, &path).map_err(io_error("undo", &folder))?;
+            remove_folder(self.fs(), &path)?;
+        }
+        self.fs().create_dir(&path).map_err(io_error("make", &path))?;
         Ok(path)
+    }
+
+    /// Gives back the room of a draft that will not be committed, as far as that works.
+    pub fn discard(&self, draft: &Path) {
+        if let Err(error) = remove_folder(self.fs(), draft) {
+            tracing::debug!(error = %Chain(&error), "an unfinished batch stays for now");
+        }
     }
 
     /// Makes a draft a batch: its files must be on disk already, its manifest is
@@ -247,11 +309,19 @@ impl Outbox {
         note: Vec<u8>,
         key: String,
     ) -> Result<(), OutboxError> {
-        write_synced(&draft.join(MANIFEST), &note)?;
-        sync_folder(draft)?;
-        let folder = self.folder.join(format!("{:020}", manifest.number));
-        fs::rename(draft, &folder).map_err(io_error("commit", &folder))?;
-        sync_folder(&self.folder)?;
+        for name in [MANIFEST, MANIFEST_COPY] {
+            write_synced(self.fs(), &draft.join(name), &note)?;
+        }
+        sync_folder(self.fs(), draft)?;
+        let folder = self.batch_folder(manifest.number);
+        self.fs().rename(draft, &folder).map_err(io_error("commit", &folder))?;
+        if let Err(error) = sync_folder(self.fs(), self.folder()) {
+            // Power loss could still take it back, so it must not be shipped; the next
+            // attempt makes another one of this number. What can't be undone here is
+            // undone by the next draft.
+            let _ = self.fs().rename(&folder, draft);
+            return Err(error);
+        }
         let batch = Arc::new(Batch { folder, manifest, note, key, expired: Vec::new() });
         {
             let mut state = self.lock();
@@ -261,7 +331,8 @@ impl Outbox {
             state.newest = Some(batch);
         }
         self.arrived.notify_one();
-        self.remove_old()
+        self.tidy();
+        Ok(())
     }
 
     /// Notes that a batch has arrived as a whole.
@@ -269,12 +340,13 @@ impl Outbox {
     /// # Errors
     /// When the file system refuses; the batch then goes on waiting.
     pub fn delivered(&self, number: u64) -> Result<(), OutboxError> {
-        let folder = self.folder.join(format!("{number:020}"));
-        write_synced(&folder.join(DELIVERED), b"")?;
-        sync_folder(&folder)?;
+        let folder = self.batch_folder(number);
+        write_synced(self.fs(), &folder.join(DELIVERED), b"")?;
+        sync_folder(self.fs(), &folder)?;
         self.lock().waiting.remove(&number);
         self.changed.notify_all();
-        self.remove_old()
+        self.tidy();
+        Ok(())
     }
 
     /// Gives up objects of a batch; its manifest is still delivered, and a later
@@ -288,11 +360,10 @@ impl Outbox {
         all.extend(expired.iter().filter(|new| !batch.expired.iter().any(|old| old.index == new.index)));
         let bytes = serde_json::to_vec(&all).expect("integers and names have a JSON form");
         let draft = batch.folder.join(".expired");
-        let _ = fs::remove_file(&draft);
-        write_synced(&draft, &bytes)?;
+        write_synced(self.fs(), &draft, &bytes)?;
         let path = batch.folder.join(EXPIRED);
-        fs::rename(&draft, &path).map_err(io_error("write", &path))?;
-        sync_folder(&batch.folder)?;
+        self.fs().rename(&draft, &path).map_err(io_error("write", &path))?;
+        sync_folder(self.fs(), &batch.folder)?;
         let changed = Batch { expired: all, ..Batch::clone(&batch) };
         let mut state = self.lock();
         for entry in expired_entries(&changed) {
@@ -337,140 +408,48 @@ impl Outbox {
     }
 
     /// Removes delivered batches but the newest; those with objects given up stay
-    /// until a manifest states them.
+    /// until a manifest states them. What can't be removed goes another time.
+    fn tidy(&self) {
+        if let Err(error) = self.remove_old() {
+            tracing::warn!(error = %Chain(&error), "delivered batches stay in the outbox for now");
+        }
+    }
+
     fn remove_old(&self) -> Result<(), OutboxError> {
         let _one = self.tidying.lock().unwrap_or_else(PoisonError::into_inner);
         let keep = {
             let state = self.lock();
             let mut keep: Vec<u64> = state.waiting.keys().copied().collect();
-            keep.extend(state.newest.as_ref().map(|batch| batch.manifest.number));
             keep.extend(state.unstated.iter().map(|entry| entry.number));
-            keep
+            let newest = state.newest.as_ref().map(|batch| batch.manifest.number);
+            (keep, newest)
         };
-        for (number, path) in scan(&self.folder)? {
-            if !keep.contains(&number) && path.join(DELIVERED).exists() {
+        let (keep, Some(newest)) = keep else { return Ok(()) };
+        for (number, path) in scan(self.fs(), self.folder())?.range(..newest) {
+            if !keep.contains(number) {
                 // Out of sight by one rename first: half a batch must never be seen.
-                let draft = self.folder.join(format!("{DRAFT}{number:020}"));
-                remove_folder(&draft)?;
-                fs::rename(&path, &draft).map_err(io_error("remove", &path))?;
-                remove_folder(&draft)?;
+                let draft = self.folder().join(format!("{DRAFT}{number:020}"));
+                remove_folder(self.fs(), &draft)?;
+                self.fs().rename(path, &draft).map_err(io_error("remove", path))?;
+                remove_folder(self.fs(), &draft)?;
             }
         }
         Ok(())
     }
 
+    fn fs(&self) -> &dyn Fs {
+        &*self.lock.fs
+    }
+
+    fn folder(&self) -> &Path {
+        &self.lock.folder
+    }
+
+    fn batch_folder(&self, number: u64) -> PathBuf {
+        self.folder().join(format!("{number:020}"))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn remove_drafts(folder: &Path) -> Result<(), OutboxError> {
-    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let path = entry.map_err(io_error("list", folder))?.path();
-        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(DRAFT.as_bytes())) {
-            remove_folder(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// The batches in the folder by number; strange names are left alone.
-fn scan(folder: &Path) -> Result<BTreeMap<u64, PathBuf>, OutboxError> {
-    let mut batches = BTreeMap::new();
-    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-        let path = entry.map_err(io_error("list", folder))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if name.len() == 20
-            && let Ok(number) = name.parse()
-        {
-            batches.insert(number, path);
-        }
-    }
-    Ok(batches)
-}
-
-fn read_batch(folder: &Path, number: u64, verifier: Option<&Verifier>) -> Result<Batch, OutboxError> {
-    let damaged = |source| OutboxError::Damaged { path: folder.to_owned(), source };
-    let path = folder.join(MANIFEST);
-    let note = match fs::read(&path) {
-        Ok(note) => note,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(None)),
-        Err(error) => return Err(io_error("read", &path)(error)),
-    };
-    let manifest = Manifest::read(&note).map_err(|error| damaged(Some(error)))?;
-    // A manifest of a former key can't be checked here; one of ours must fit.
-    if let Some(Err(error @ NoteError::Forged)) = verifier.map(|verifier| verifier.open(&note)) {
-        return Err(damaged(Some(ManifestError::Note(error))));
-    }
-    let delivered = folder.join(DELIVERED).exists();
-    let whole = manifest.objects.iter().enumerate().all(|(index, object)| {
-        fs::metadata(folder.join(object_name(index))).is_ok_and(|file| file.len() == object.bytes)
-    });
-    if manifest.number != number || !(whole || delivered) {
-        return Err(damaged(None));
-    }
-    let expired = match fs::read(folder.join(EXPIRED)) {
-        Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
-        Err(_) => Vec::new(),
-    };
-    let key = Naming {
-        prefix: &manifest.prefix,
-        instance: &manifest.instance,
-        boot: manifest.boot,
-        destination: &manifest.destination,
-        batch: number,
-        format: &manifest.format,
-        extension: "",
-    }
-    .manifest(&note);
-    Ok(Batch { folder: folder.to_owned(), manifest, note, key, expired })
-}
-
-fn expired_entries(batch: &Batch) -> Vec<ExpiredEntry> {
-    let entry = |expired: &Expired| {
-        let object = batch.manifest.objects.get(expired.index)?;
-        Some(ExpiredEntry {
-            number: batch.manifest.number,
-            key: object.key.clone(),
-            sha256: object.sha256.clone(),
-            records: object.records,
-            cause: match expired.cause {
-                ExpiryCause::Retention => GapCause::Retention,
-                ExpiryCause::Corruption => GapCause::Corruption,
-            },
-            lanes: object.lanes.clone(),
-        })
-    };
-    batch.expired.iter().filter_map(entry).collect()
-}
-
-/// Moves a damaged batch out of the way, under a name that is free.
-fn set_aside(path: &Path, quarantine: &Path) -> Result<(), OutboxError> {
-    fs::create_dir_all(quarantine).map_err(io_error("make", quarantine))?;
-    let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = format!("outbox-{}-{}", path.parent().map(part).unwrap_or_default(), part(path));
-    let mut target = quarantine.join(&name);
-    for copy in 1.. {
-        if !target.exists() {
-            break;
-        }
-        target = quarantine.join(format!("{name}.{copy}"));
-    }
-    fs::rename(path, &target).map_err(io_error("move to quarantine", path))
-}
-
-fn remove_folder(path: &Path) -> Result<(), OutboxError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), OutboxError> {
-    let mut file = File::create(path).map_err(io_error("write", path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_error("write", path))
-}
-
-pub(super) fn sync_folder(path: &Path) -> Result<(), OutboxError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error("sync", path))
 }

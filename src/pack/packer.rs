@@ -1,21 +1,16 @@
-//! The packer of one destination: a loop around [`super::plan`], and one batch.
+//! The packer of one destination: what it needs, and the loop that drives its steps.
 
-use super::lanes::Lanes;
-use super::making::Making;
-use super::manifest::{self, Manifest};
+use super::PackOptions;
 use super::outbox::{Outbox, OutboxError, OutboxLock};
-use super::partition::Naming;
-use super::plan::{Decision, Limits, MAX_WAITING, Situation, plan};
-use super::signing::Change;
-use super::source::{LogItem, LogSource, SourceError};
-use super::{Batch, PackOptions};
+use super::packing::{Packing, Step};
+use super::source::{LogSource, SourceError};
 use crate::clock::Clock;
-use crate::evidence::anchor::{AnchorFile, Head};
+use crate::evidence::anchor::AnchorFile;
 use crate::evidence::keys::SigningKey;
-use crate::evidence::merkle::{self, Tree};
 use crate::evidence::note::Verifier;
-use crate::format::{Encoder, Enrich, Flat, time_text};
+use crate::format::{Encoder, Enrich, Flat};
 use crate::record::GapCause;
+use crate::spool::fs::{Fs, SystemFs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -98,27 +93,28 @@ impl PackerControl {
         self.flags.1.store(true, Ordering::SeqCst);
     }
 
-    fn stopping(&self) -> bool {
+    pub(super) fn stopping(&self) -> bool {
         self.flags.0.load(Ordering::SeqCst)
     }
 
-    fn abandoned(&self) -> bool {
+    pub(super) fn abandoned(&self) -> bool {
         self.flags.1.load(Ordering::SeqCst)
     }
 }
 
 /// Packs for one destination.
 pub struct Packer {
-    options: PackOptions,
-    key: Arc<SigningKey>,
-    previous_key: Option<Arc<SigningKey>>,
-    anchor: Option<AnchorFile>,
-    clock: Clock,
-    source: Box<dyn LogSource>,
-    encoder: Box<dyn Encoder>,
-    enrich: Option<Box<dyn Enrich>>,
-    observer: Box<dyn FnMut(PackEvent<'_>) + Send>,
-    control: PackerControl,
+    pub(super) options: PackOptions,
+    pub(super) fs: Arc<dyn Fs>,
+    pub(super) key: Arc<SigningKey>,
+    pub(super) previous_key: Option<Arc<SigningKey>>,
+    pub(super) anchor: Option<AnchorFile>,
+    pub(super) clock: Clock,
+    pub(super) source: Box<dyn LogSource>,
+    pub(super) encoder: Box<dyn Encoder>,
+    pub(super) enrich: Option<Box<dyn Enrich>>,
+    pub(super) observer: Box<dyn FnMut(PackEvent<'_>) + Send>,
+    pub(super) control: PackerControl,
 }
 
 impl Packer {
@@ -130,6 +126,7 @@ impl Packer {
         let control = PackerControl::default();
         Self {
             options,
+            fs: Arc::new(SystemFs),
             key,
             previous_key: None,
             anchor: None,
@@ -140,6 +137,13 @@ impl Packer {
             observer,
             control,
         }
+    }
+
+    /// Keeps its outbox on this file system, not on the machine's.
+    #[must_use]
+    pub fn with_fs(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
     }
 
     /// Can hand over from this key, should it have signed the newest manifest.
@@ -177,201 +181,82 @@ impl Packer {
     }
 
     /// Packs until it is stopped; for a thread of its own. Hands over the outbox
-    /// once it holds the lock, and closes it at its end.
+    /// once it holds the lock, and closes it at its end. Failures are observed and
+    /// tried again.
     ///
     /// # Errors
-    /// When the outbox can't be opened. Later failures are observed and tried again.
-    pub fn run(mut self, ready: tokio::sync::oneshot::Sender<Arc<Outbox>>) -> Result<(), PackError> {
-        let Some(outbox) = self.open()? else { return Ok(()) };
-        let outbox = Arc::new(outbox);
+    /// When it is stopped while the outbox can't be opened.
+    pub fn run(self, ready: tokio::sync::oneshot::Sender<Arc<Outbox>>) -> Result<(), PackError> {
+        let mut waiting = self;
+        let mut packing = loop {
+            let stopping = waiting.control.stopping() || waiting.control.abandoned();
+            match waiting.open() {
+                Opened::Packing(packing) => break packing,
+                Opened::Held(_) if stopping => return Ok(()),
+                Opened::Failed(_, error) if stopping => return Err(error),
+                Opened::Held(packer) => {
+                    std::thread::sleep(TICK);
+                    waiting = packer;
+                }
+                Opened::Failed(packer, _) => {
+                    std::thread::sleep(PAUSE);
+                    waiting = packer;
+                }
+            }
+        };
+        let outbox = Arc::clone(packing.outbox());
         // Without a shipper the batches wait for the next start.
         let _ = ready.send(Arc::clone(&outbox));
         let _close = CloseAtEnd(&outbox);
-        let mut chain = Chain::resume(self.options.boot, &outbox, &mut *self.source, self.clock.monotonic());
-        while !self.control.abandoned() {
-            let decision = plan(&self.situation(&outbox, &chain), &self.limits());
-            let closed = decision == Decision::Close;
-            match decision {
-                Decision::End => break,
-                Decision::Wait(time) if outbox.waiting().len() >= MAX_WAITING => {
-                    outbox.wait_for_room(MAX_WAITING, time.min(TICK));
-                }
-                Decision::Wait(time) => self.source.wait(time.min(TICK)),
-                Decision::Pack | Decision::Heartbeat | Decision::Close => {
-                    let read = decision == Decision::Pack;
-                    match self.pack(&outbox, &mut chain, read, closed) {
-                        Ok(report) => (self.observer)(PackEvent::Packed(&report)),
-                        Err(PackError::Abandoned) => break,
-                        Err(error) => {
-                            (self.observer)(PackEvent::Failed(&error));
-                            self.source.seek(&chain.positions());
-                            std::thread::sleep(PAUSE);
-                        }
-                    }
-                }
+        loop {
+            match packing.step() {
+                Step::Packed => {}
+                Step::Failed => std::thread::sleep(PAUSE),
+                Step::NoRoom(time) => packing.wait_for_room(time.min(TICK)),
+                Step::Wait(time) => packing.wait_for_log(time.min(TICK)),
+                Step::Ended => return Ok(()),
             }
         }
-        Ok(())
     }
 
-    /// Takes the lock, as soon as no other process holds it, and opens the outbox.
-    fn open(&mut self) -> Result<Option<Outbox>, PackError> {
-        let lock = loop {
-            if let Some(lock) = OutboxLock::acquire(&self.options.spool, &self.options.destination)? {
-                break lock;
+    /// Takes the lock of the outbox and opens it, if no other process holds it and the
+    /// disk allows it; otherwise gives the packer back.
+    #[must_use]
+    pub fn open(mut self) -> Opened {
+        match self.try_open() {
+            Ok(Some(outbox)) => Opened::Packing(Packing::resume(self, Arc::new(outbox))),
+            Ok(None) => Opened::Held(self),
+            Err(error) => {
+                (self.observer)(PackEvent::Failed(&error));
+                Opened::Failed(self, error)
             }
-            if self.control.stopping() || self.control.abandoned() {
-                return Ok(None);
-            }
-            std::thread::sleep(TICK);
+        }
+    }
+
+    fn try_open(&mut self) -> Result<Option<Outbox>, PackError> {
+        let Self { options, fs, .. } = self;
+        let Some(lock) = OutboxLock::acquire(fs, &options.spool, &options.destination)? else {
+            return Ok(None);
         };
-        let verifier = Verifier::new(&self.options.signer, self.key.public());
-        let quarantine = self.options.spool.join("quarantine");
-        let (outbox, damaged) = Outbox::open(lock, &quarantine, Some(&verifier))?;
+        let verifier = Verifier::new(&options.signer, self.key.public());
+        let (outbox, damaged) = Outbox::open(lock, &options.spool.join("quarantine"), Some(&verifier))?;
         for error in &damaged {
             (self.observer)(PackEvent::Damaged(error));
         }
         Ok(Some(outbox))
     }
+}
 
-    fn limits(&self) -> Limits {
-        Limits {
-            interval: self.options.interval,
-            object_bytes: self.options.object_bytes,
-            heartbeat: self.options.heartbeat,
-        }
-    }
-
-    fn situation(&mut self, outbox: &Outbox, chain: &Chain) -> Situation {
-        let pending = self.source.pending();
-        let newest = chain.newest.as_ref().map(|batch| &batch.manifest);
-        // What is there and can't be read (a torn tail) must not hold up a stop.
-        let stopping = self.control.stopping();
-        Situation {
-            oldest: pending.oldest.filter(|_| !(stopping && chain.stuck)),
-            bytes: pending.bytes,
-            waiting: outbox.waiting().len(),
-            // A chain begins with a manifest at once: it says from where on nothing may be missing.
-            since_manifest: match chain.newest {
-                Some(_) => self.clock.monotonic().saturating_sub(chain.written),
-                None => Duration::MAX,
-            },
-            stopping,
-            closed: newest.is_some_and(|manifest| manifest.closed && manifest.boot == self.options.boot),
-        }
-    }
-
-    /// Makes and commits one batch; without `read`, one that holds only a manifest.
-    fn pack(
-        &mut self,
-        outbox: &Outbox,
-        chain: &mut Chain,
-        read: bool,
-        closed: bool,
-    ) -> Result<PackReport, PackError> {
-        let begun = self.clock.monotonic();
-        let number = chain.newest.as_ref().map_or(0, |batch| batch.manifest.number + 1);
-        let draft = outbox.draft(number)?;
-        let mut lanes = chain.lanes.clone();
-        lanes.next_batch();
-        let now = self.clock.unix_microseconds();
-        let mut report = PackReport { number, ..PackReport::default() };
-        report.gaps = lanes.forget(self.options.boot, now, |boot| self.source.exists(boot));
-        let expired = outbox.unstated();
-        expired.iter().for_each(|entry| lanes.expire(entry));
-
-        let mut making = Making::new(&self.options, &draft, lanes, report, now);
-        while read && making.report.bytes_in < self.options.object_bytes {
-            if self.control.abandoned() {
-                return Err(PackError::Abandoned);
-            }
-            match self.source.next()? {
-                LogItem::Frame(frame) => {
-                    making.frame(&frame, &mut *self.encoder, self.enrich.as_deref_mut())?
-                }
-                LogItem::Lost { boot, instance, after, cause } => {
-                    making.lanes.read(boot, instance.as_deref(), after);
-                    making.lanes.lost(boot, cause);
-                }
-                LogItem::End => break,
-            }
-        }
-
-        let naming = self.naming(number);
-        let (mut lanes, mut report, objects) = making.finish(&naming)?;
-        let (previous, mut tree) = chain.link();
-        let change = self.change(chain);
-        let manifest = Manifest {
-            version: manifest::VERSION,
-            number,
-            instance: self.options.instance.clone(),
-            destination: self.options.destination.clone(),
-            boot: self.options.boot,
-            time: time_text(self.clock.unix_microseconds()),
-            software: concat!("onrecord/", env!("CARGO_PKG_VERSION")).to_owned(),
-            format: self.encoder.name().to_owned(),
-            prefix: self.options.prefix.clone(),
-            closed,
-            objects,
-            lanes: lanes.entries(),
-            expired,
-            previous,
-            tree_size: tree.size(),
-            tree_root: merkle::hex(&tree.root()),
-            tree_frontier: tree.frontier().iter().map(|hash| merkle::hex(hash)).collect(),
-            retention_days: self.options.retention_days,
-            cursor: lanes.cursor(),
-            heartbeat_seconds: self.options.heartbeat.as_secs().max(1),
-            key_change: change.stated(&self.options.signer, &self.key),
-        };
-        report.records = manifest.records();
-        report.objects = manifest.objects.len() as u64;
-        report.bytes_out = manifest.objects.iter().map(|object| object.bytes).sum();
-        let note = change.sign(&manifest.text(), &self.options.signer, &self.key);
-        let key = naming.manifest(&note);
-        tree.push(&note);
-        let head = self.anchor.as_ref().map(|_| {
-            let chain = (self.options.instance.as_str(), self.options.destination.as_str());
-            Head::new((&self.options.signer, &self.key), chain, number, &note, &tree)
-        });
-        outbox.commit(&draft, manifest, note, key)?;
-        if let Some(handed_over) = change.handed_over() {
-            (self.observer)(PackEvent::KeyChanged { number, handed_over });
-        }
-        if let (Some(file), Some(head)) = (&self.anchor, head)
-            && let Err(error) = file.append(&head)
-        {
-            (self.observer)(PackEvent::Unanchored(&error));
-        }
-
-        lanes.committed();
-        chain.lanes = lanes;
-        let before = chain.positions();
-        chain.newest = outbox.newest();
-        chain.stuck = read && chain.positions() == before;
-        chain.written = self.clock.monotonic();
-        self.source.committed(&chain.positions());
-        report.duration = chain.written.saturating_sub(begun);
-        Ok(report)
-    }
-
-    /// Whether another key signs from now on, by what the newest manifest was signed with.
-    fn change(&self, chain: &Chain) -> Change {
-        let Some(newest) = &chain.newest else { return Change::None };
-        Change::after(&newest.note, &self.options.signer, &self.key, self.previous_key.as_ref())
-    }
-
-    fn naming(&self, batch: u64) -> Naming<'_> {
-        Naming {
-            prefix: &self.options.prefix,
-            instance: &self.options.instance,
-            boot: self.options.boot,
-            destination: &self.options.destination,
-            batch,
-            format: self.encoder.name(),
-            extension: self.encoder.extension(),
-        }
-    }
+/// What became of an attempt to begin.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a destination")]
+pub enum Opened {
+    /// It can pack.
+    Packing(Packing),
+    /// Another process packs for this destination.
+    Held(Packer),
+    /// The outbox can't be used at the moment.
+    Failed(Packer, PackError),
 }
 
 impl std::fmt::Debug for Packer {
@@ -385,38 +270,5 @@ struct CloseAtEnd<'a>(&'a Outbox);
 impl Drop for CloseAtEnd<'_> {
     fn drop(&mut self) {
         self.0.close();
-    }
-}
-
-/// What one batch hands to the next.
-struct Chain {
-    newest: Option<Arc<Batch>>,
-    lanes: Lanes,
-    written: Duration,
-    /// Whether the newest batch found nothing to read.
-    stuck: bool,
-}
-
-impl Chain {
-    fn resume(own: uuid::Uuid, outbox: &Outbox, source: &mut dyn LogSource, now: Duration) -> Self {
-        let newest = outbox.newest();
-        let lanes =
-            newest.as_ref().map_or_else(|| Lanes::begin_chain(own), |batch| Lanes::resume(&batch.manifest));
-        let chain = Self { newest, lanes, written: now, stuck: false };
-        source.seek(&chain.positions());
-        source.committed(&chain.positions());
-        chain
-    }
-
-    fn positions(&self) -> Vec<(uuid::Uuid, super::Position)> {
-        self.newest.as_ref().map_or_else(Vec::new, |batch| batch.manifest.positions())
-    }
-
-    /// The hash of the newest manifest, and the tree of all up to it.
-    fn link(&self) -> (Option<String>, Tree) {
-        let Some(batch) = &self.newest else { return (None, Tree::new()) };
-        let mut tree = batch.manifest.tree().expect("a manifest is read only when its tree fits its root");
-        tree.push(&batch.note);
-        (Some(merkle::hex(&merkle::sha256(&batch.note))), tree)
     }
 }

@@ -178,6 +178,68 @@ pub fn read_full_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Resu
     Ok(filled)
 }
 
+/// The whole of a file.
+///
+/// # Errors
+/// The system's.
+pub fn read(fs: &dyn Fs, path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs.open(path)?;
+    let mut bytes = vec![0; usize::try_from(file.length()?).unwrap_or(usize::MAX)];
+    let length = read_full_at(&*file, &mut bytes, 0)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// Makes a file with these bytes, or replaces one that is there; they are on disk when this
+/// returns, the file's name is not. A crash in between can leave a part of them.
+///
+/// # Errors
+/// The system's.
+pub fn write_synced(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = match fs.create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs.remove_file(path)?;
+            fs.create_new(path)?
+        }
+        other => other?,
+    };
+    write_all_at(&*file, bytes, 0)?;
+    file.sync_data()
+}
+
+/// Whether something lies at this path.
+///
+/// # Errors
+/// The system's, where it can't tell.
+pub fn exists(fs: &dyn Fs, path: &Path) -> io::Result<bool> {
+    match fs.stat(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a folder with everything in it; one that is not there is fine.
+///
+/// # Errors
+/// The system's; what is left can be removed by another call.
+pub fn remove_all(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let names = match fs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for name in names {
+        let path = dir.join(name);
+        match fs.stat(&path)?.is_dir {
+            true => remove_all(fs, &path)?,
+            false => fs.remove_file(&path)?,
+        }
+    }
+    fs.remove_dir(dir)
+}
+
 /// Whether this error says that there is no room.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {

@@ -15,6 +15,7 @@ use onrecord::format::Timestamps;
 use onrecord::pack::manifest::Manifest;
 use onrecord::pack::{Outbox, OutboxLock, PackOptions, Packer};
 use onrecord::record::{GapCause, LaneMark, Mark};
+use onrecord::spool::fs::{Fs, SystemFs};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
@@ -23,6 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const START: u64 = 1_775_744_531_000_000;
+
+fn disk() -> Arc<dyn Fs> {
+    Arc::new(SystemFs)
+}
 
 struct World {
     dir: tempfile::TempDir,
@@ -303,8 +308,17 @@ fn a_damaged_batch_is_set_aside_and_the_chain_goes_on() {
     let newest = files(&outbox).into_iter().find(|path| path.ends_with("manifest")).unwrap();
     let mut bytes = fs::read(&newest).unwrap();
     bytes[40] ^= 1;
-    fs::write(&newest, bytes).unwrap();
-    let lock = OutboxLock::acquire(&world.spool(), "archive").unwrap().unwrap();
+    fs::write(&newest, &bytes).unwrap();
+    {
+        let lock = OutboxLock::acquire(&disk(), &world.spool(), "archive").unwrap().unwrap();
+        let (outbox, damaged) = Outbox::open(lock, &world.spool().join("quarantine"), None).unwrap();
+        assert_eq!((damaged.len(), outbox.newest().unwrap().manifest.number), (1, 1), "the copy stands in");
+    }
+    assert_ne!(fs::read(&newest).unwrap(), bytes, "and is put in the damaged one's place");
+    for name in ["manifest", "manifest.copy"] {
+        fs::write(newest.with_file_name(name), &bytes).unwrap();
+    }
+    let lock = OutboxLock::acquire(&disk(), &world.spool(), "archive").unwrap().unwrap();
     let (outbox, damaged) = Outbox::open(lock, &world.spool().join("quarantine"), None).unwrap();
     assert_eq!(damaged.len(), 1);
     assert!(outbox.newest().is_none());
@@ -314,10 +328,10 @@ fn a_damaged_batch_is_set_aside_and_the_chain_goes_on() {
 #[test]
 fn only_one_process_packs_for_a_destination() {
     let world = World::new();
-    let first = OutboxLock::acquire(&world.spool(), "archive").unwrap().unwrap();
-    assert!(OutboxLock::acquire(&world.spool(), "archive").unwrap().is_none());
+    let first = OutboxLock::acquire(&disk(), &world.spool(), "archive").unwrap().unwrap();
+    assert!(OutboxLock::acquire(&disk(), &world.spool(), "archive").unwrap().is_none());
     drop(first);
-    assert!(OutboxLock::acquire(&world.spool(), "archive").unwrap().is_some());
+    assert!(OutboxLock::acquire(&disk(), &world.spool(), "archive").unwrap().is_some());
 }
 
 #[test]
