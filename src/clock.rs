@@ -54,6 +54,13 @@ impl Clock {
         }
     }
 
+    /// Sets a manual clock's wall time, as an operator or NTP does; the system's clock is not set.
+    pub fn set_unix(&self, unix_microseconds: u64) {
+        if let Self::Manual(clock) = self {
+            clock.unix.store(unix_microseconds, Ordering::SeqCst);
+        }
+    }
+
     /// Moves a manual clock forward; the system's clock is not moved.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(clock) = self {

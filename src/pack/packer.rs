@@ -249,7 +249,6 @@ impl Packer {
 
 /// What became of an attempt to begin.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one a destination")]
 pub enum Opened {
     /// It can pack.
     Packing(Packing),

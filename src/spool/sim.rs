@@ -66,6 +66,12 @@ impl SimFs {
         self.state().calls
     }
 
+    /// Whether the process died in a call and has not been ended since.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
     /// Another file system in the same state, to try another end of the same story.
     #[must_use]
     pub fn fork(&self) -> Self {

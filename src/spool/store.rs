@@ -140,6 +140,12 @@ impl Spool {
         self.id
     }
 
+    /// The life of this process.
+    #[must_use]
+    pub fn boot(&self) -> Uuid {
+        self.boot
+    }
+
     /// How many bytes all segments together may take.
     #[must_use]
     pub fn bound(&self) -> u64 {
