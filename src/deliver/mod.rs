@@ -5,6 +5,7 @@
 //! there" is success and a retry never does harm. No failure is final before
 //! retention is over; a pure state machine says what is next.
 
+mod attempt;
 mod destination;
 mod dir;
 mod options;
@@ -14,11 +15,12 @@ pub mod state;
 mod status;
 
 pub use crate::format::Timestamps;
+pub use attempt::{Errand, Outcome, Work};
 pub use destination::{
     Advice, Body, BoxFuture, Cause, Created, Destination, Object, ObjectKind, ProbeReport, PutError, probe,
 };
 pub use dir::DirStore;
 pub use options::{DestinationOptions, Store};
 pub use s3::{LockMode, ObjectLock, S3Options, S3Store};
-pub use shipper::{Errand, Next, Outcome, Shipper, ShipperControl, Work};
+pub use shipper::{Next, Shipper, ShipperControl};
 pub use status::{DestinationStatus, StatusCell};
