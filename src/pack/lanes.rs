@@ -279,6 +279,8 @@ impl Lane {
     fn before(&mut self, sequences: &SequenceSet) {
         let rest = sequences.difference(&self.accounted);
         let count = rest.count();
+        let Some(last) = rest.last() else { return };
+        self.took(last);
         self.accounted.union(&rest);
         self.batch.covered.union(&rest);
         self.batch.filtered += count;

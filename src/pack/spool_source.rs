@@ -136,7 +136,9 @@ impl LogSource for SpoolSource {
     }
 
     fn exists(&self, boot: Uuid) -> bool {
-        self.spool.boots().contains(&boot)
+        // Not only the boots that this process holds: after an upgrade the predecessor's boots
+        // are adopted later, and must not be forgotten until then.
+        self.spool.has_boot(boot)
     }
 
     fn committed(&mut self, cursor: &[(Uuid, Position)]) {

@@ -156,7 +156,9 @@ impl Log {
             }
             Kind::Gap => {
                 if let Ok(gap) = Gap::from_bytes(payload) {
-                    self.lane(gap.lane).accounted.union(&gap.sequences);
+                    let lane = self.lane(gap.lane);
+                    lane.taken = lane.taken.max(gap.sequences.last().map_or(0, |last| last + 1));
+                    lane.accounted.union(&gap.sequences);
                 }
             }
             Kind::Mark => {

@@ -200,6 +200,13 @@ impl Spool {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
+    /// Whether a boot has a folder in this spool, whoever holds it. Where the disk does not
+    /// tell, it has.
+    #[must_use]
+    pub fn has_boot(&self, boot: Uuid) -> bool {
+        super::fs::exists(&*self.place.fs, &self.boot_dir(boot)).unwrap_or(true)
+    }
+
     /// The boots of dead processes, oldest first: each is to be recovered.
     #[must_use]
     pub fn leftovers(&self) -> Vec<Uuid> {
