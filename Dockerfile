@@ -27,6 +27,7 @@ RUN command -v cc >/dev/null && command -v make >/dev/null && command -v cmake >
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+COPY soak soak
 COPY benches benches
 COPY catalogues catalogues
 COPY README.md LICENSE ./

@@ -1,0 +1,115 @@
+//! `soak`: runs seeds of the simulation, as many as one wants.
+
+use clap::Parser;
+use onrecord_soak::{Plan, Summary, matrix, run};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Runs the gateway's data path against simulated trouble, a seed a run.
+#[derive(Debug, Parser)]
+#[command(name = "soak")]
+struct Args {
+    /// So many seeds.
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Only this one.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Tell each step; with `--seed`.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// The crash matrix instead: a death in each call of one story, of the process and of the
+    /// machine in turn.
+    #[arg(long)]
+    matrix: bool,
+    /// Threads; all cores if not said.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// The seed of the story that the crash matrix tells.
+const MATRIX_SEED: u64 = 3;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(seed) = args.seed {
+        let plan = Plan::of(seed);
+        println!("{plan:#?}");
+        return match run(&plan, args.trace) {
+            Ok(summary) => {
+                println!("seed {seed}: {summary:?}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                println!("seed {seed}: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let begun = Instant::now();
+    let matrix = args.matrix.then(|| [false, true].map(|power| matrix::calls(MATRIX_SEED, power)));
+    let job = |number: u64| match matrix {
+        None => run(&Plan::of(number), false),
+        Some([kill, _]) if number < kill => matrix::crash_at(MATRIX_SEED, number + 1, false),
+        Some([kill, _]) => matrix::crash_at(MATRIX_SEED, number - kill + 1, true),
+    };
+    let (from, runs) = matrix.map_or((args.from, args.seeds), |[kill, power]| (0, kill + power));
+    let next = AtomicU64::new(from);
+    let end = from + runs;
+    let sums = Mutex::new((Summary::default(), 0u64));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..args.threads.unwrap_or(cores) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let result = std::panic::catch_unwind(|| job(seed));
+                    let result = result.unwrap_or_else(|_| Err("panicked".to_owned()));
+                    let mut sums = sums.lock().expect("nobody panics with it");
+                    match result {
+                        Ok(summary) => add(&mut sums.0, &summary),
+                        Err(error) => {
+                            sums.1 += 1;
+                            println!(
+                                "seed {seed} failed: {error}\n  again: cargo run --release --bin soak -- --seed {seed} --trace"
+                            );
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (sum, failed) = *sums.lock().expect("nobody panics with it");
+    println!(
+        "{} runs in {:.1} s, {failed} failed: {} exchanges, {} records delivered, {} declared lost, {} crashes, \
+         {} file-system calls, {} answers lost, {} objects sent again and found there",
+        runs,
+        begun.elapsed().as_secs_f64(),
+        sum.exchanges,
+        sum.delivered,
+        sum.declared,
+        sum.crashes,
+        sum.calls,
+        sum.lost_answers,
+        sum.there,
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn add(sum: &mut Summary, one: &Summary) {
+    sum.exchanges += one.exchanges;
+    sum.delivered += one.delivered;
+    sum.declared += one.declared;
+    sum.crashes += one.crashes;
+    sum.calls += one.calls;
+    sum.lost_answers += one.lost_answers;
+    sum.there += one.there;
+}

@@ -1,0 +1,43 @@
+//! The fixed seeds that every change has to pass, and those that once failed.
+
+use onrecord_soak::{Plan, matrix, run};
+
+#[test]
+fn two_hundred_and_forty_runs_of_random_trouble_end_without_a_difference() {
+    let failed: Vec<String> = (0..240)
+        .filter_map(|seed| run(&Plan::of(seed), false).err().map(|error| format!("seed {seed}: {error}")))
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Each call's turn comes with `soak --matrix`; here every 17th, so that it fits a debug build.
+#[test]
+fn after_a_death_in_any_call_of_the_story_everything_comes_out_right() {
+    for power in [false, true] {
+        let calls = matrix::calls(3, power);
+        assert!(calls > 500, "{calls}");
+        let failed: Vec<String> = (1..=calls)
+            .step_by(17)
+            .filter_map(|call| {
+                let error = matrix::crash_at(3, call, power).err()?;
+                Some(format!("call {call}, power lost: {power}: {error}"))
+            })
+            .collect();
+        assert!(failed.is_empty(), "{} of {calls}:\n{}", failed.len(), failed.join("\n"));
+    }
+}
+
+/// A process took the outbox over from its predecessor before it had adopted the
+/// predecessor's boots; their accounts were dropped, and their records sent twice.
+#[test]
+fn a_successor_that_packs_before_it_adopts_sends_nothing_twice() {
+    for seed in [1, 34] {
+        run(&Plan::of(seed), false).map_err(|error| format!("seed {seed}: {error}")).unwrap();
+    }
+}
+
+/// A chain that began behind released segments stated more sequences as accounted for than taken.
+#[test]
+fn a_chain_that_begins_late_has_sums_that_fit() {
+    run(&Plan::of(109), false).unwrap();
+}
