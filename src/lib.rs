@@ -27,8 +27,8 @@
 //! * No credential leaves the request path.
 //!
 //! # Who may import whom
-//! Lowest first: `bucket` `clock` `error_chain` `metrics` `record` `secret` `timer`, then `routes`
-//! `format` `spool`, then `capture` `recorder` `enrich` `pack` `deliver` `evidence`, then
+//! Lowest first: `bucket` `clock` `error_chain` `http1` `metrics` `record` `secret` `timer`, then
+//! `routes` `format` `spool`, then `capture` `recorder` `enrich` `pack` `deliver` `evidence`, then
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
 //! holds the code to it.
 
@@ -44,6 +44,7 @@ pub mod enrich;
 pub mod error_chain;
 pub mod evidence;
 pub mod format;
+pub mod http1;
 pub mod metrics;
 pub mod pack;
 pub mod proxy;

@@ -1,5 +1,7 @@
 //! A worker's own counters.
 
+use crate::http1::Fault;
+use crate::record::ErrorType;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that one thread writes and others read.
@@ -135,4 +137,60 @@ pub struct LaneStats {
     pub upstream_retries: Counter,
     /// Requests that wait for the disk now.
     pub commit_waiters: Counter,
+    /// Requests that were refused for their form, by what was wrong with it.
+    pub request_faults: FaultCounters,
+    /// Requests that were refused for anything else.
+    pub refusals: RefusalCounters,
+    /// Responses of upstreams that were refused for their form.
+    pub response_faults: FaultCounters,
+}
+
+/// One counter a fault.
+#[derive(Debug)]
+pub struct FaultCounters([Counter; Fault::ALL.len()]);
+
+impl FaultCounters {
+    /// Counts one.
+    pub fn add(&self, fault: Fault) {
+        self.0[fault.index()].add(1);
+    }
+
+    pub(super) fn get(&self, fault: Fault) -> u64 {
+        self.0[fault.index()].get()
+    }
+}
+
+impl Default for FaultCounters {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+/// Why a request is refused that is well formed, as `error.type` on record.
+pub(super) const REFUSALS: [ErrorType; 8] = [
+    ErrorType::ClientTimeout,
+    ErrorType::Malformed,
+    ErrorType::NoSource,
+    ErrorType::NotRecordable,
+    ErrorType::OddPath,
+    ErrorType::Overload,
+    ErrorType::TooLarge,
+    ErrorType::Unsupported,
+];
+
+/// One counter a reason of those.
+#[derive(Debug, Default)]
+pub struct RefusalCounters([Counter; REFUSALS.len()]);
+
+impl RefusalCounters {
+    /// Counts one, if it is a reason to refuse.
+    pub fn add(&self, error: ErrorType) {
+        if let Some(index) = REFUSALS.iter().position(|&known| known == error) {
+            self.0[index].add(1);
+        }
+    }
+
+    pub(super) fn get(&self, index: usize) -> u64 {
+        self.0[index].get()
+    }
 }

@@ -7,8 +7,9 @@
 
 mod families;
 mod lane;
+mod refusals;
 mod requests;
 
 pub use families::Families;
-pub use lane::{Counter, Histogram, LaneStats, SourceStats};
+pub use lane::{Counter, FaultCounters, Histogram, LaneStats, RefusalCounters, SourceStats};
 pub use requests::{COMMIT_RESULTS, METHODS, RequestCollector, RouteLabel, SourceLabels, method_index};

@@ -1,6 +1,7 @@
 //! The families that the workers count themselves, added up at each scrape.
 
 use super::lane::{BUCKETS, CLASSES, Histogram, LaneStats, SourceStats};
+use super::refusals;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, MetricFamily, MetricType};
 use std::collections::HashMap;
@@ -145,6 +146,8 @@ impl RequestCollector {
             COMMITS,
             COMMIT_WAIT,
             COMMIT_WAITERS,
+            refusals::REQUESTS,
+            refusals::RESPONSES,
         ]
         .into_iter()
         .map(|(name, help)| Desc::new(name.into(), help.into(), Vec::new(), HashMap::new()))
@@ -205,7 +208,11 @@ fn commit_counts<'a>(lanes: impl Iterator<Item = &'a SourceStats>) -> [u64; COMM
     })
 }
 
-fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<proto::Metric>) -> MetricFamily {
+pub(super) fn family(
+    (name, help): (&str, &str),
+    kind: MetricType,
+    metrics: Vec<proto::Metric>,
+) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.into());
     family.set_help(help.into());
@@ -226,7 +233,7 @@ fn metric(labels: &[(&str, &str)]) -> proto::Metric {
     metric
 }
 
-fn counter(labels: &[(&str, &str)], value: u64) -> proto::Metric {
+pub(super) fn counter(labels: &[(&str, &str)], value: u64) -> proto::Metric {
     let mut metric = metric(labels);
     let mut counter = proto::Counter::default();
     counter.set_value(value as f64);
@@ -340,6 +347,7 @@ impl Collector for RequestCollector {
                 vec![gauge(&[], sum(|lane| lane.commit_waiters.get()))],
             ),
         ];
+        families.extend(refusals::families(&state.lanes));
         families.retain(|family| !family.get_metric().is_empty());
         families
     }

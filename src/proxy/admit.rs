@@ -4,12 +4,12 @@
 use super::body::ResponseBody;
 use super::error::ForwardError;
 use super::forward::Target;
+use super::meaning;
 use super::options::OddPaths;
 use crate::capture::{Call, Lane};
 use crate::record::ErrorType;
 use futures_util::future::{Either, Ready, ready};
-use http::header::{HOST, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode};
 use hyper::service::Service;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,21 +67,7 @@ impl<S> Admit<S> {
         if *call.request.method() == Method::CONNECT {
             return refused(StatusCode::NOT_IMPLEMENTED, ErrorType::Unsupported, "CONNECT is not forwarded");
         }
-        if !has_one_host(&call.request) {
-            return refused(
-                StatusCode::BAD_REQUEST,
-                ErrorType::Malformed,
-                "a request of HTTP/1.1 has one Host field",
-            );
-        }
-        let coding = call.request.headers().get(TRANSFER_ENCODING);
-        if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-            return refused(
-                StatusCode::NOT_IMPLEMENTED,
-                ErrorType::Unsupported,
-                "no transfer coding but chunked is understood",
-            );
-        }
+        meaning::judge(&call.request)?;
         if policy.odd_paths == OddPaths::Refuse && call.source.is_odd(call.request.uri().path()) {
             return refused(StatusCode::BAD_REQUEST, ErrorType::OddPath, "paths of this form are refused");
         }
@@ -96,17 +82,6 @@ impl<S> Admit<S> {
             );
         }
         Ok(())
-    }
-}
-
-/// RFC 9112 §3.2: a request without Host, or with two, is refused; whoever is behind us might
-/// read another one of them than we did.
-fn has_one_host<B>(request: &Request<B>) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), None) => true,
-        (None, _) => request.version() != Version::HTTP_11 || request.uri().authority().is_some(),
-        _ => false,
     }
 }
 

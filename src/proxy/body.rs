@@ -2,10 +2,12 @@
 
 use super::error::ResponseBodyError;
 use super::expect::{Expectation, Held};
+use super::headers::strip_trailers;
 use super::options::Limits;
 use super::upgrade::Tunnel;
 use super::upstream::Lease;
 use crate::capture::Account;
+use crate::http1::Fault;
 use crate::record::ErrorType;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -100,8 +102,11 @@ impl Body for RequestBody {
             body.held = None;
         }
         match Pin::new(&mut body.inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 body.waiting = false;
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip_trailers(trailers);
+                }
                 body.account.wait_for_client(false);
                 if let Some(data) = frame.data_ref() {
                     body.account.add_received(data.len());
@@ -113,7 +118,13 @@ impl Body for RequestBody {
                 arm(&body.account, &body.limits, body.limits.response_timeout);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(body.failed(ErrorType::ClientAbort)))),
+            Poll::Ready(Some(Err(error))) => {
+                let error = match Fault::find(&error) {
+                    Some(_) => ErrorType::Malformed,
+                    None => ErrorType::ClientAbort,
+                };
+                Poll::Ready(Some(Err(body.failed(error))))
+            }
             Poll::Ready(None) => {
                 body.account.wait_for_client(false);
                 Poll::Ready(None)
@@ -194,8 +205,11 @@ impl UpstreamBody {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         match Pin::new(&mut self.inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.waiting = false;
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip_trailers(trailers);
+                }
                 self.give_back_at_end();
                 Poll::Ready(Some(Ok(frame)))
             }

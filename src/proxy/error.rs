@@ -1,6 +1,7 @@
 //! Why a request could not be forwarded, and what the client is told.
 
 use crate::capture::BodyError;
+use crate::http1::Fault;
 use crate::record::{ErrorType, EventId};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -92,7 +93,9 @@ impl ForwardError {
             Self::Tls { .. } => ErrorType::UpstreamTls,
             Self::ConnectTimeout { .. } | Self::ResponseTimeout => ErrorType::UpstreamTimeout,
             Self::Deadline => ErrorType::Deadline,
-            Self::Upstream(error) if error.is_parse() => ErrorType::UpstreamProtocol,
+            Self::Upstream(error) if error.is_parse() || Fault::find(error).is_some() => {
+                ErrorType::UpstreamProtocol
+            }
             Self::Upstream(_) => ErrorType::UpstreamReset,
             Self::Switched => ErrorType::UpstreamProtocol,
             Self::RequestBody(error) | Self::Refused { error, .. } => *error,
@@ -147,6 +150,7 @@ pub enum ResponseBodyError {
 impl BodyError for ResponseBodyError {
     fn error_type(&self) -> ErrorType {
         match self {
+            Self::Upstream(error) if Fault::find(error).is_some() => ErrorType::UpstreamProtocol,
             Self::Upstream(_) => ErrorType::UpstreamReset,
             Self::Timeout => ErrorType::UpstreamTimeout,
             Self::Deadline => ErrorType::Deadline,

@@ -2,31 +2,83 @@
 
 use crate::capture::Peer;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    MAX_FORWARDS, ORIGIN, REFERER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT, VARY,
+    VIA,
 };
-use http::{Request, Version};
+use http::{Method, Request, Version};
 use smallvec::SmallVec;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
 const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// Whether `Connection` may take this field out. Not those which say how the message is framed,
+/// where it goes, who sent it and what it means: whoever lists one of them wants the next hop
+/// to read another message than the one that is put on record.
+fn is_for_one_connection(name: &HeaderName) -> bool {
+    const END_TO_END: [HeaderName; 20] = [
+        ACCEPT_ENCODING,
+        AUTHORIZATION,
+        CACHE_CONTROL,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        COOKIE,
+        FORWARDED,
+        HOST,
+        ORIGIN,
+        REFERER,
+        SET_COOKIE,
+        TE,
+        USER_AGENT,
+        VARY,
+        VIA,
+        EXPECT,
+        X_HTTP_METHOD_OVERRIDE,
+        X_REAL_IP,
+    ];
+    !END_TO_END.contains(name) && !name.as_str().starts_with("x-forwarded-")
+}
+
+/// Takes out of trailers what belongs into a head (RFC 9110 §6.5.1): fields of framing, routing,
+/// authentication and content, which a careless reader would merge into the head.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+    let odd: SmallVec<[HeaderName; 4]> = trailers
+        .keys()
+        .filter(|name| {
+            !is_for_one_connection(name) || is_hop_by_hop(name) || name.as_str().starts_with("proxy-")
+        })
+        .cloned()
+        .collect();
+    for name in odd {
+        trailers.remove(name);
+    }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [CONNECTION, KEEP_ALIVE, TRAILER, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS, MAX_FORWARDS].contains(name)
+}
+
 /// Takes out the fields that speak of one connection only: the known ones and those that
-/// `Connection` names. Framing and routing fields stay even if `Connection` names them,
-/// since whoever lists those wants the next hop to read another message than we did.
+/// `Connection` names, but for [what is never its affair](is_for_one_connection).
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
         for value in headers.get_all(CONNECTION) {
             let tokens = value.as_bytes().split(|&byte| byte == b',');
             let names = tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
-            named.extend(names.filter(|name| *name != CONTENT_LENGTH && *name != HOST && *name != TE));
+            named.extend(names.filter(is_for_one_connection));
         }
         headers.remove(CONNECTION);
         for name in named {
@@ -41,6 +93,8 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         TRANSFER_ENCODING,
         UPGRADE,
         HTTP2_SETTINGS,
+        // Programs behind CGI take it for the proxy that they are to use ("httpoxy").
+        PROXY,
     ] {
         if headers.contains_key(&name) {
             headers.remove(&name);
@@ -86,6 +140,7 @@ pub(super) fn prepare_request<B>(
     host: Option<&HeaderValue>,
 ) {
     let version = request.version();
+    let counts_down = matches!(*request.method(), Method::TRACE | Method::OPTIONS);
     let original_host = request
         .uri()
         .authority()
@@ -99,6 +154,9 @@ pub(super) fn prepare_request<B>(
     }
     if version == Version::HTTP_2 {
         join_cookies(headers);
+    }
+    if counts_down {
+        count_down(headers);
     }
     extend(headers, X_FORWARDED_FOR, trusted, &forwarded.address);
     if !trusted || !headers.contains_key(X_FORWARDED_PROTO) {
@@ -174,6 +232,15 @@ fn forwarded_element(node: &str, host: Option<&HeaderValue>) -> Option<HeaderVal
     HeaderValue::from_bytes(&element).ok()
 }
 
+/// RFC 9110 §7.6.2; a count of 0 was refused before.
+fn count_down(headers: &mut HeaderMap) {
+    let Some(left) = headers.get(MAX_FORWARDS) else { return };
+    let left = left.to_str().ok().and_then(|left| left.parse::<u32>().ok());
+    if let Some(left) = left {
+        headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+    }
+}
+
 /// HTTP/2 may send cookies in several fields, HTTP/1.1 may not (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
@@ -232,6 +299,42 @@ mod tests {
         assert_eq!(headers["traceparent"], "00-1-2-01");
         assert_eq!(headers["host"], "up.example:8080");
         assert_eq!(headers["x-forwarded-host"], "api.example");
+    }
+
+    #[test]
+    fn connection_takes_out_nothing_that_says_what_a_request_is() {
+        let named = "authorization, Cookie, x-forwarded-for, x-forwarded-user, user-agent, expect, x-mine";
+        let headers = prepared(
+            false,
+            &[
+                ("host", "a"),
+                ("connection", named),
+                ("authorization", "Bearer x"),
+                ("cookie", "a=b"),
+                ("x-forwarded-user", "eve"),
+                ("user-agent", "x"),
+                ("x-mine", "1"),
+                ("proxy", "http://evil"),
+                ("max-forwards", "7"),
+            ],
+        );
+        for stays in ["authorization", "cookie", "x-forwarded-for", "x-forwarded-user", "user-agent"] {
+            assert!(headers.contains_key(stays), "{stays}");
+        }
+        assert!(!headers.contains_key("x-mine") && !headers.contains_key("proxy"));
+        assert_eq!(headers["max-forwards"], "7", "it counts for TRACE and OPTIONS alone");
+    }
+
+    #[test]
+    fn trailers_do_not_pose_as_a_head() {
+        let mut trailers = HeaderMap::new();
+        for name in
+            ["content-length", "host", "authorization", "transfer-encoding", "x-forwarded-for", "x-sum"]
+        {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip_trailers(&mut trailers);
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-sum"]);
     }
 
     #[test]

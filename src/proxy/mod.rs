@@ -5,12 +5,14 @@
 //! body, or allocates for the sake of being a layer.
 
 mod admit;
+mod answers;
 mod body;
 mod error;
 mod expect;
 mod forward;
 mod gate;
 mod headers;
+mod meaning;
 mod options;
 mod rescue;
 mod upgrade;
@@ -54,7 +56,7 @@ pub fn stack<F: FindSource + Clone>(
         // Outermost: it must see what the client sees, refusals included.
         .layer(layer_fn(|inner| Capture::new(Rc::clone(lane), Rc::clone(peer), sources.clone(), inner)))
         // An error becomes a response inside capture, so that it is on record as sent.
-        .layer(layer_fn(Rescue::new))
+        .layer(layer_fn(|inner| Rescue::new(Rc::clone(lane), inner)))
         // Refusals before anything is opened towards the upstream.
         .layer(layer_fn(|inner| Admit::new(Rc::clone(lane), Rc::clone(forwarding), inner)))
         // A strict request waits until it is on disk that it comes: behind the refusals, so

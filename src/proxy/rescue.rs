@@ -3,7 +3,7 @@
 
 use super::body::ResponseBody;
 use super::error::ForwardError;
-use crate::capture::{Account, Call};
+use crate::capture::{Account, Call, Lane};
 use crate::error_chain::Chain;
 use crate::record::ErrorType;
 use http::{Method, Response};
@@ -17,13 +17,14 @@ use std::task::{Context, Poll, ready};
 /// Makes a response of every error of the inner service.
 #[derive(Clone, Debug)]
 pub(super) struct Rescue<S> {
+    lane: Rc<Lane>,
     inner: S,
 }
 
 impl<S> Rescue<S> {
-    /// Around this service.
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner }
+    /// Around this service; what is refused is counted in the lane.
+    pub(super) fn new(lane: Rc<Lane>, inner: S) -> Self {
+        Self { lane, inner }
     }
 }
 
@@ -38,7 +39,7 @@ where
     fn call(&self, call: Call) -> Self::Future {
         let account = Rc::clone(&call.account);
         let method = call.request.method().clone();
-        RescueFuture { inner: self.inner.call(call), account, method }
+        RescueFuture { inner: self.inner.call(call), lane: Rc::clone(&self.lane), account, method }
     }
 }
 
@@ -48,6 +49,7 @@ pin_project! {
     pub struct RescueFuture<F> {
         #[pin]
         inner: F,
+        lane: Rc<Lane>,
         account: Rc<Account>,
         method: Method,
     }
@@ -67,6 +69,14 @@ where
         };
         let error_type = error.error_type();
         this.account.fail(error_type);
+        match error {
+            ForwardError::Refused { error, .. } => this.lane.stats().refusals.add(error),
+            // One whose form is broken was counted where that was seen.
+            ForwardError::RequestBody(error) if error != ErrorType::Malformed => {
+                this.lane.stats().refusals.add(error);
+            }
+            _ => {}
+        }
         if !matches!(error, ForwardError::Refused { .. } | ForwardError::RequestBody(ErrorType::ClientAbort))
         {
             tracing::debug!(

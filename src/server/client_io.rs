@@ -1,6 +1,9 @@
 //! A client's connection as hyper sees it: with time limits, and knowing how far the
 //! client got, so that a request that never became one still makes a record.
 
+use super::inbound::Inbound;
+use super::refusing::{LINGER, Refusing};
+use crate::http1::{Fault, RequestGuard};
 use crate::timer::Timer;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -33,6 +36,8 @@ pub(super) enum Phase {
     Idle,
     /// Some bytes of a head have come.
     Head,
+    /// A head was refused; nothing more is read.
+    Refused,
     /// A request is being answered.
     Exchange,
 }
@@ -47,6 +52,9 @@ pub(super) struct Progress {
     open: Cell<usize>,
     timed_out: Cell<bool>,
     multiplexed: Cell<bool>,
+    /// Nothing of a response is left to be written.
+    answered: Cell<bool>,
+    fault: Cell<Option<Fault>>,
 }
 
 impl Progress {
@@ -61,6 +69,8 @@ impl Progress {
             open: Cell::new(0),
             timed_out: Cell::new(false),
             multiplexed: Cell::new(false),
+            answered: Cell::new(true),
+            fault: Cell::new(None),
         })
     }
 
@@ -76,6 +86,12 @@ impl Progress {
     /// Whether the head did not come in time.
     pub(super) fn timed_out(&self) -> bool {
         self.timed_out.get()
+    }
+
+    /// What the client sent that is refused, told once: at the head of a request (true), which
+    /// makes a record of its own, or in a body, whose exchange has one.
+    pub(super) fn take_fault(&self) -> Option<(Fault, bool)> {
+        self.fault.take().map(|fault| (fault, self.phase.get() == Phase::Refused))
     }
 
     /// The connection carries many exchanges at once: heads are not told from bodies.
@@ -106,6 +122,7 @@ impl Progress {
         self.open.set(self.open.get() + 1);
         self.phase.set(Phase::Exchange);
         self.timer.clear();
+        self.answered.set(false);
     }
 
     fn end(&self) {
@@ -136,21 +153,66 @@ impl Drop for InExchange {
     }
 }
 
-/// The socket with its limits. Bytes that were read to tell HTTP/1.1 from HTTP/2 come first.
+/// The socket with its limits, and the guard over what comes from it.
 #[derive(Debug)]
 pub(super) struct ClientIo {
     stream: TcpStream,
-    first: Vec<u8>,
+    inbound: Inbound,
     progress: Rc<Progress>,
     writing: bool,
+    refusal: Option<Refusing>,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, first: Vec<u8>, progress: Rc<Progress>) -> Self {
-        if !first.is_empty() {
+    /// `first` was read to tell HTTP/1.1, which has a guard, from HTTP/2.
+    pub(super) fn new(
+        stream: TcpStream,
+        first: Vec<u8>,
+        guard: Option<RequestGuard>,
+        progress: Rc<Progress>,
+    ) -> Self {
+        let mut inbound = Inbound::new(guard, first);
+        if inbound.take_head() {
             progress.read();
         }
-        Self { stream, first, progress, writing: false }
+        Self { stream, inbound, progress, writing: false, refusal: None }
+    }
+
+    /// The connection leaves HTTP: from now on everything is passed on as it comes.
+    pub(super) fn switch(&mut self) {
+        self.inbound.switch();
+    }
+
+    /// Answers what is refused, once what came before it is answered; then waits for the
+    /// client to close. The error is for hyper, which has nothing in flight then.
+    fn poll_refuse(&mut self, context: &mut Context<'_>, fault: Fault) -> Poll<io::Result<()>> {
+        let progress = &self.progress;
+        if !self.inbound.is_mid_head() {
+            // In a body: the exchange's own answer tells.
+            if self.refusal.is_none() {
+                self.refusal = Some(Refusing::of(fault));
+                progress.fault.set(Some(fault));
+            }
+            return Poll::Ready(Err(fault.into()));
+        }
+        if progress.open.get() > 0 || !progress.answered.get() {
+            return Poll::Pending;
+        }
+        let refusing = match &mut self.refusal {
+            Some(refusing) => refusing,
+            none => {
+                progress.read();
+                progress.phase.set(Phase::Refused);
+                progress.fault.set(Some(fault));
+                progress.timer.set(LINGER);
+                // hyper is woken, and with it whoever puts this on record.
+                none.insert(Refusing::of(fault))
+            }
+        };
+        match refusing.poll(&mut self.stream, context) {
+            Poll::Pending if progress.timer.poll(context).is_pending() => Poll::Pending,
+            _ => Poll::Ready(Err(fault.into())),
+        }
     }
 
     fn written(&mut self, context: &Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -183,31 +245,55 @@ impl AsyncRead for ClientIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.first.is_empty() {
-            let length = this.first.len().min(buffer.remaining());
-            buffer.put_slice(&this.first[..length]);
-            this.first.drain(..length);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+        loop {
+            if this.inbound.take_head() {
+                // Also what came behind the last request: now it is the head that is waited for.
                 this.progress.read();
-                Poll::Ready(Ok(()))
             }
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending if this.writing => Poll::Pending,
-            Poll::Pending => match this.progress.timer.poll(context) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(()) => {
-                    this.progress.timed_out.set(true);
-                    if this.progress.phase.get() == Phase::Head {
-                        // Best effort: the client may be gone.
-                        let _ = Pin::new(&mut this.stream).poll_write(context, REQUEST_TIMEOUT);
+            if this.inbound.hand_on(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            if this.inbound.is_undecided() && this.progress.open.get() == 0 {
+                this.inbound.stay();
+                continue;
+            }
+            if let Some(fault) = this.inbound.fault() {
+                return this.poll_refuse(context, fault);
+            }
+            if this.inbound.is_full() {
+                return Poll::Pending;
+            }
+            let before = buffer.filled().len();
+            match Pin::new(&mut this.stream).poll_read(context, buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                    this.inbound.take_in(buffer, before);
+                    if this.inbound.take_head() {
+                        this.progress.read();
                     }
-                    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
-            },
+                Poll::Ready(result) => return Poll::Ready(result),
+                Poll::Pending if this.writing => return Poll::Pending,
+                Poll::Pending => return this.poll_timer(context),
+            }
+        }
+    }
+}
+
+impl ClientIo {
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.progress.timer.poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                self.progress.timed_out.set(true);
+                if self.progress.phase.get() == Phase::Head {
+                    // Best effort: the client may be gone.
+                    let _ = Pin::new(&mut self.stream).poll_write(context, REQUEST_TIMEOUT);
+                }
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
         }
     }
 }
@@ -236,7 +322,15 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let result = Pin::new(&mut self.stream).poll_flush(context);
+        // hyper flushes only when all that it has encoded is written.
+        if result.is_ready() && self.progress.open.get() == 0 && !self.progress.answered.replace(true) {
+            if self.inbound.fault().is_some() {
+                // The answer to what is refused waits for this one to be out.
+                context.waker().wake_by_ref();
+            }
+        }
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

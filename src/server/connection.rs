@@ -2,10 +2,12 @@
 //! it ends without having become a request.
 
 use super::client_io::{ClientIo, InExchange, IoLimits, Phase, Progress};
-use super::site::{Listener, Site};
+use super::refusing::error_type;
+use super::site::Site;
 use super::tunnel;
 use super::worker::Worker;
-use crate::capture::{CLIENT_CLOSED_REQUEST, Lane, Peer, Refusal};
+use crate::capture::{CLIENT_CLOSED_REQUEST, Peer, Refusal};
+use crate::http1::{RequestGuard, RequestLimits};
 use crate::proxy::{Limits, stack};
 use crate::record::{ErrorType, Outcome};
 use http::Request;
@@ -57,7 +59,10 @@ pub(super) async fn serve(
             async move { response.await.map(|response| tunnels.divert(response, guard)) }
         })
     };
-    let io = TokioIo::new(ClientIo::new(stream, first, Rc::clone(&progress)));
+    let guard = (!is_http2).then(|| {
+        RequestGuard::new(RequestLimits { head_bytes: limits.head_bytes, head_fields: limits.head_fields })
+    });
+    let io = TokioIo::new(ClientIo::new(stream, first, guard, Rc::clone(&progress)));
     let result = if is_http2 {
         progress.multiplex();
         let mut connection = pin!(
@@ -87,7 +92,15 @@ pub(super) async fn serve(
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            Pin::new(&mut connection).poll(context)
+            let result = Pin::new(&mut connection).poll(context);
+            if let Some((fault, is_head)) = progress.take_fault() {
+                worker.lane.stats().request_faults.add(fault);
+                if is_head {
+                    let refusal = refused(&progress, fault.status(), error_type(fault));
+                    worker.lane.record_refusal(&listener.first(), &peer, &refusal);
+                }
+            }
+            result
         })
         .await;
         if result.is_ok()
@@ -99,8 +112,13 @@ pub(super) async fn serve(
         }
         result
     };
-    if let Err(error) = result {
-        record_end(&worker.lane, &listener, &peer, &progress, &error, is_http2);
+    let end = if is_http2 {
+        result.err().and_then(|error| end_of_http2(&progress, &error))
+    } else {
+        end_of_http1(&progress, result.err(), worker.is_draining())
+    };
+    if let Some(refusal) = end {
+        worker.lane.record_refusal(&listener.first(), &peer, &refusal);
     }
 }
 
@@ -136,34 +154,29 @@ async fn detect(stream: &mut TcpStream, worker: &Worker, limits: &Limits) -> Opt
     }
 }
 
-/// Puts on record what hyper refused before the stack saw it.
-fn record_end(
-    lane: &Rc<Lane>,
-    listener: &Listener,
-    peer: &Peer,
-    progress: &Progress,
-    error: &hyper::Error,
-    is_http2: bool,
-) {
-    let refused =
-        |status, outcome, error| Some(Refusal { start: progress.head_start(), status, outcome, error });
-    let refusal = if is_http2 {
-        // Streams in flight have their own records; this one tells of the connection.
-        error.is_parse().then_some(()).and_then(|()| refused(0, Outcome::Failure, ErrorType::Malformed))
-    } else if error.is_parse_too_large() {
-        refused(431, Outcome::Failure, ErrorType::TooLarge)
-    } else if error.is_parse() {
-        refused(400, Outcome::Failure, ErrorType::Malformed)
-    } else if progress.phase() != Phase::Head {
-        None
-    } else if progress.timed_out() {
-        refused(408, Outcome::Failure, ErrorType::ClientTimeout)
-    } else {
-        refused(CLIENT_CLOSED_REQUEST, Outcome::Aborted, ErrorType::ClientAbort)
-    };
-    if let Some(refusal) = refusal {
-        lane.record_refusal(&listener.first(), peer, &refusal);
+fn refused(progress: &Progress, status: u16, error: ErrorType) -> Refusal {
+    Refusal { start: progress.head_start(), status, outcome: Outcome::Failure, error }
+}
+
+/// What is to be put on record of a connection that ended with something that is no request.
+fn end_of_http1(progress: &Progress, error: Option<hyper::Error>, is_draining: bool) -> Option<Refusal> {
+    match error {
+        // The guard lets nothing through that hyper refuses, but for a target that no URI has.
+        Some(error) if error.is_parse_too_large() => Some(refused(progress, 431, ErrorType::TooLarge)),
+        Some(error) if error.is_parse() => Some(refused(progress, 400, ErrorType::Malformed)),
+        _ if progress.phase() != Phase::Head => None,
+        _ if progress.timed_out() => Some(refused(progress, 408, ErrorType::ClientTimeout)),
+        _ => {
+            let error = if is_draining { ErrorType::Shutdown } else { ErrorType::ClientAbort };
+            let status = CLIENT_CLOSED_REQUEST;
+            Some(Refusal { outcome: Outcome::Aborted, ..refused(progress, status, error) })
+        }
     }
+}
+
+/// The same of HTTP/2: streams in flight have their own records; this one tells of the connection.
+fn end_of_http2(progress: &Progress, error: &hyper::Error) -> Option<Refusal> {
+    error.is_parse().then(|| refused(progress, 0, ErrorType::Malformed))
 }
 
 /// Runs HTTP/2 streams on the connection's own worker.

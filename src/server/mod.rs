@@ -7,8 +7,10 @@
 
 mod client_io;
 mod connection;
+mod inbound;
 mod listen;
 mod options;
+mod refusing;
 mod site;
 mod tunnel;
 mod worker;

@@ -49,7 +49,8 @@ impl Slot {
 
 impl Ready {
     /// Runs the tunnel over what the connection has left.
-    pub(super) async fn run(self, client: ClientIo, read: Bytes) {
+    pub(super) async fn run(self, mut client: ClientIo, read: Bytes) {
+        client.switch();
         self.tunnel.run(client, read, self.exchange).await;
     }
 }

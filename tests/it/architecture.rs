@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Parts from the lowest floor up. A part imports from its own floor or below;
 /// on one floor, parts may know each other unless it is said otherwise.
 const FLOORS: [&[&str]; 7] = [
-    &["bucket", "clock", "error_chain", "metrics", "record", "secret", "timer"],
+    &["bucket", "clock", "error_chain", "http1", "metrics", "record", "secret", "timer"],
     &["routes", "format", "spool"],
     &["capture", "recorder", "enrich", "pack", "deliver", "evidence"],
     &["proxy", "server"],

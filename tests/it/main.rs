@@ -27,6 +27,7 @@ mod durability;
 mod evidence;
 mod forged;
 mod forwarding;
+mod front_corpora;
 mod outcomes;
 mod pipeline;
 mod records;

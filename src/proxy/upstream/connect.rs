@@ -4,6 +4,8 @@ use super::io::UpstreamIo;
 use super::options::Http2;
 use super::shared::Target;
 use super::tls;
+use crate::metrics::LaneStats;
+use crate::proxy::answers::{AnswerIo, CheckedSender};
 use crate::proxy::body::RequestBody;
 use bytes::Bytes;
 use hyper::client::conn::{http1, http2};
@@ -65,7 +67,7 @@ pub(crate) struct TunnelParts {
 /// Sends requests on a connection.
 #[derive(Debug)]
 pub(in crate::proxy) enum Sender {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(CheckedSender),
     Http2(Multiplexed),
 }
 
@@ -108,25 +110,34 @@ pub(super) async fn open(target: &Target, speech: &Speech) -> Result<(UpstreamIo
 ///
 /// # Errors
 /// [`ConnectError`]. Cancel safe.
-pub(super) async fn begin(io: UpstreamIo, is_http2: bool) -> Result<Sender, ConnectError> {
-    if is_http2 { begin_http2(io).await } else { Ok(Sender::Http1(begin_http1(io).await?.0)) }
+pub(super) async fn begin(
+    io: UpstreamIo,
+    is_http2: bool,
+    stats: &Arc<LaneStats>,
+) -> Result<Sender, ConnectError> {
+    if is_http2 { begin_http2(io).await } else { Ok(Sender::Http1(begin_http1(io, stats).await?.0)) }
 }
 
 /// The way to switch protocols: what the connection leaves comes by the channel.
 pub(super) async fn begin_http1(
     io: UpstreamIo,
-) -> Result<(http1::SendRequest<RequestBody>, oneshot::Receiver<TunnelParts>), ConnectError> {
-    let (sender, mut connection) =
-        http1::Builder::new().handshake(TokioIo::new(io.hearing_out())).await.map_err(failed)?;
+    stats: &Arc<LaneStats>,
+) -> Result<(CheckedSender, oneshot::Receiver<TunnelParts>), ConnectError> {
+    let io = AnswerIo::new(io.hearing_out(), Arc::clone(stats));
+    let check = io.checker();
+    let (sender, mut connection) = http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(failed)?;
     let (give, take) = oneshot::channel();
     tokio::task::spawn_local(async move {
         // Whoever waits for a response on it is told of an error; there is nobody else to tell.
         if poll_fn(|context| Pin::new(&mut connection).poll(context)).await.is_ok() && !give.is_closed() {
             let parts = connection.into_parts();
-            let _ = give.send(TunnelParts { io: parts.io.into_inner().plainly(), read: parts.read_buf });
+            let (io, rest) = parts.io.into_inner().into_parts();
+            let mut read = Vec::from(parts.read_buf);
+            read.extend_from_slice(&rest);
+            let _ = give.send(TunnelParts { io: io.plainly(), read: read.into() });
         }
     });
-    Ok((sender, take))
+    Ok((check(sender), take))
 }
 
 async fn begin_http2(io: UpstreamIo) -> Result<Sender, ConnectError> {

@@ -4,8 +4,9 @@
 use super::balance::Standing;
 use super::connect::{Multiplexed, Sender};
 use super::shared::{EndpointView, Target};
+use crate::proxy::answers::CheckedSender;
 use http::HeaderValue;
-use hyper::client::conn::http1;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub(in crate::proxy) struct Endpoint {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<super::super::body::RequestBody>,
+    sender: CheckedSender,
     since: u64,
 }
 
@@ -95,12 +96,7 @@ impl Endpoint {
     }
 
     /// Keeps a connection whose request is over, if there is room.
-    pub(super) fn keep(
-        &self,
-        sender: http1::SendRequest<super::super::body::RequestBody>,
-        now: u64,
-        most: usize,
-    ) {
+    pub(super) fn keep(&self, sender: CheckedSender, now: u64, most: usize) {
         let mut idle = self.idle.borrow_mut();
         if !self.gone.get() && idle.len() < most {
             idle.push(Idle { sender, since: now });

@@ -260,11 +260,11 @@ impl Pool {
         let attempt = async {
             let (io, is_http2) = open(&endpoint.target, &speech).await?;
             if for_upgrade {
-                let (sender, parts) = begin_http1(io).await?;
+                let (sender, parts) = begin_http1(io, &self.stats).await?;
                 return Ok((Sender::Http1(sender), Some(parts)));
             }
             endpoint.speaks_http2.set(is_http2);
-            Ok((begin(io, is_http2).await?, None))
+            Ok((begin(io, is_http2, &self.stats).await?, None))
         };
         (endpoint, attempt.await)
     }
