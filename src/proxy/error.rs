@@ -4,7 +4,7 @@ use crate::capture::BodyError;
 use crate::http1::Fault;
 use crate::record::{ErrorType, EventId};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use std::io;
 use thiserror::Error;
@@ -126,6 +126,10 @@ impl ForwardError {
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().insert(http::header::CONTENT_LENGTH, length);
+        if matches!(self, Self::Refused { error: ErrorType::Malformed, .. }) {
+            // Whoever sends this may mean what follows it in another way than we read it.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -324,11 +324,10 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(context);
         // hyper flushes only when all that it has encoded is written.
-        if result.is_ready() && self.progress.open.get() == 0 && !self.progress.answered.replace(true) {
-            if self.inbound.fault().is_some() {
-                // The answer to what is refused waits for this one to be out.
-                context.waker().wake_by_ref();
-            }
+        let has_ended = result.is_ready() && self.progress.open.get() == 0;
+        if has_ended && !self.progress.answered.replace(true) && self.inbound.has_more() {
+            // What came behind the request has waited for this, and nobody else wakes the task.
+            context.waker().wake_by_ref();
         }
         result
     }

@@ -7,7 +7,7 @@ use super::site::Site;
 use super::tunnel;
 use super::worker::Worker;
 use crate::capture::{CLIENT_CLOSED_REQUEST, Peer, Refusal};
-use crate::http1::{RequestGuard, RequestLimits};
+use crate::http1::{Fault, RequestGuard, RequestLimits};
 use crate::proxy::{Limits, stack};
 use crate::record::{ErrorType, Outcome};
 use http::Request;
@@ -112,12 +112,19 @@ pub(super) async fn serve(
         }
         result
     };
+    if result.as_ref().is_err_and(hyper::Error::is_parse) && !is_http2 {
+        // The guard lets nothing through that hyper refuses, but for a target that no URI has.
+        worker.lane.stats().request_faults.add(Fault::Target);
+    }
     let end = if is_http2 {
         result.err().and_then(|error| end_of_http2(&progress, &error))
     } else {
         end_of_http1(&progress, result.err(), worker.is_draining())
     };
     if let Some(refusal) = end {
+        if refusal.error == ErrorType::ClientTimeout {
+            worker.lane.stats().refusals.add(refusal.error);
+        }
         worker.lane.record_refusal(&listener.first(), &peer, &refusal);
     }
 }
@@ -161,7 +168,6 @@ fn refused(progress: &Progress, status: u16, error: ErrorType) -> Refusal {
 /// What is to be put on record of a connection that ended with something that is no request.
 fn end_of_http1(progress: &Progress, error: Option<hyper::Error>, is_draining: bool) -> Option<Refusal> {
     match error {
-        // The guard lets nothing through that hyper refuses, but for a target that no URI has.
         Some(error) if error.is_parse_too_large() => Some(refused(progress, 431, ErrorType::TooLarge)),
         Some(error) if error.is_parse() => Some(refused(progress, 400, ErrorType::Malformed)),
         _ if progress.phase() != Phase::Head => None,

@@ -90,6 +90,11 @@ impl Inbound {
         self.guard.as_ref().is_some_and(RequestGuard::is_mid_head)
     }
 
+    /// Whether something has come that has not gone on.
+    pub(super) fn has_more(&self) -> bool {
+        !self.held.is_empty() || self.fault().is_some() || self.is_undecided()
+    }
+
     /// Why nothing goes on any more.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.guard.as_ref().and_then(RequestGuard::fault)

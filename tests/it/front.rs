@@ -1,0 +1,207 @@
+//! How the front behaves on one connection: order, refusals, upgrades that are none, limits.
+
+use crate::harness::client::{Connection, H2, get, request};
+use crate::harness::gateway::{Gateway, Source};
+use crate::harness::origin::Origin;
+use crate::harness::records::{assert_gapless, list, one};
+use crate::harness::{PATIENCE, until};
+
+#[test]
+fn pipelined_requests_are_answered_in_order_and_each_is_on_record() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    let mut connection = Connection::open(gateway.address());
+    let mut bytes = Vec::new();
+    for number in 0..20 {
+        let request = match number % 3 {
+            0 => get(format!("/p/{number}?size={number}")),
+            1 => request("POST", format!("/p/{number}?size={number}")).body(vec![b'a'; number]),
+            _ => request("PUT", format!("/p/{number}?size={number}")).body(vec![b'b'; number]).chunked(),
+        };
+        bytes.extend(request.head_bytes());
+        bytes.extend(request.body_bytes());
+    }
+    connection.send(&bytes);
+    for number in 0..20 {
+        let response = connection.response(false).unwrap();
+        assert_eq!((response.status, response.body.len(), response.complete), (200, number, true));
+    }
+    let records = gateway.finish();
+    assert_eq!(records.len(), 20);
+    assert_gapless(&records);
+    let seen: Vec<String> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    let sent: Vec<String> = (0..20).map(|number| format!("/p/{number}?size={number}")).collect();
+    assert_eq!(seen, sent);
+}
+
+#[test]
+fn what_is_refused_behind_a_request_is_answered_behind_its_response() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    let mut connection = Connection::open(gateway.address());
+    let mut bytes = get("/first?hold=gate&size=50000").head_bytes();
+    bytes.extend_from_slice(
+        b"GET /second HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\nGET /third HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    connection.send(&bytes);
+    origin.wait_for("gate");
+    origin.release("gate");
+    let first = connection.response(false).unwrap();
+    assert_eq!((first.status, first.body.len(), first.is_pattern()), (200, 50_000, true));
+    let second = connection.response(false).unwrap();
+    assert_eq!((second.status, second.header("connection")), (400, Some("close")));
+    assert!(connection.response(false).is_err(), "the connection is closed behind it");
+    let records = gateway.finish();
+    assert_eq!(records.len(), 2, "{}", list(&records));
+    assert_gapless(&records);
+    assert_eq!(one(&records, "/first").outcome(), "success");
+    let refused = records.iter().find(|record| record.status() == 400).unwrap();
+    assert_eq!((refused.error(), refused.text("http.request.method")), ("malformed", ""));
+    assert_eq!(origin.seen().len(), 1);
+}
+
+#[test]
+fn a_client_that_still_sends_gets_the_answer_to_what_is_refused() {
+    let origin = Origin::start();
+    let gateway = Gateway::before(&origin.url());
+    for _ in 0..20 {
+        let mut connection = Connection::open(gateway.address());
+        let mut bytes = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +100000\r\n\r\n".to_vec();
+        bytes.extend(vec![b'a'; 100_000]);
+        let _ = connection.try_send(&bytes);
+        assert_eq!(connection.response(false).unwrap().status, 400);
+    }
+    assert_eq!(gateway.metric("onrecord_refusals_total", "content_length\""), 20.0);
+    assert_eq!(
+        gateway.metric("onrecord_refusals_total", "bare_lf"),
+        0.0,
+        "every cause is there from the start"
+    );
+}
+
+#[test]
+fn a_head_that_comes_byte_by_byte_is_a_request_like_any_other() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    let mut connection = Connection::open(gateway.address());
+    for byte in request("POST", "/slow-but-fine").body(b"hello".to_vec()).chunked().head_bytes() {
+        connection.send(&[byte]);
+    }
+    for byte in b"5\r\nhello\r\n0\r\nX: y\r\n\r\n" {
+        connection.send(&[*byte]);
+    }
+    assert_eq!(connection.response(false).unwrap().status, 200);
+    // The next one on the same connection, its head in two pieces.
+    let next = get("/next").head_bytes();
+    connection.send(&next[..30]);
+    connection.send(&next[30..]);
+    assert_eq!(connection.response(false).unwrap().status, 200);
+    let records = gateway.finish();
+    assert_eq!(records.len(), 2, "{}", list(&records));
+    assert_eq!(one(&records, "/slow-but-fine").request_size(), 5);
+}
+
+#[test]
+fn a_request_for_h2c_is_an_ordinary_request_and_the_next_one_too() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    let mut connection = Connection::open(gateway.address());
+    let mut bytes = get("/h2c")
+        .header("Connection", "Upgrade, HTTP2-Settings")
+        .header("Upgrade", "h2c")
+        .header("HTTP2-Settings", "AAMAAABkAAQAAP__")
+        .head_bytes();
+    bytes.extend(get("/after").head_bytes());
+    connection.send(&bytes);
+    assert_eq!(connection.response(false).unwrap().status, 200);
+    assert_eq!(connection.response(false).unwrap().status, 200);
+    let seen = origin.one("/h2c");
+    assert!(seen.header("upgrade").is_none() && seen.header("http2-settings").is_none(), "{seen:?}");
+    assert!(seen.all("connection").iter().all(|value| !value.to_lowercase().contains("upgrade")), "{seen:?}");
+    // What follows is no HTTP/1.1: without a switch it is refused.
+    let mut connection = Connection::open(gateway.address());
+    let mut bytes = get("/h2c-2").header("Connection", "Upgrade").header("Upgrade", "h2c").head_bytes();
+    bytes.extend_from_slice(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    connection.send(&bytes);
+    assert_eq!(connection.response(false).unwrap().status, 200);
+    assert_eq!(connection.response(false).unwrap().status, 505);
+    assert_eq!(gateway.finish().len(), 4);
+}
+
+#[test]
+fn an_absolute_target_wins_over_host_and_the_upstream_sees_one_host() {
+    let origin = Origin::start();
+    let source = Source::new("api", &origin.url()).key("preserve_host", "true");
+    let gateway = Gateway::builder().source(source).start();
+    let mut connection = Connection::open(gateway.address());
+    connection.exchange(&get("http://target.test:81/absolute?a").host("other.test"));
+    let seen = origin.one("/absolute");
+    assert_eq!((seen.target.as_str(), seen.all("host")), ("/absolute?a", vec!["target.test:81"]));
+    assert_eq!(seen.header("x-forwarded-host"), Some("target.test:81"));
+}
+
+#[test]
+fn trailers_that_pose_as_a_head_do_not_pass() {
+    let origin = Origin::start();
+    let gateway = Gateway::before(&origin.url());
+    request("POST", "/posing")
+        .header("Trailer", "X-Sum, Authorization, X-Forwarded-For, Content-Length, Cookie")
+        .body(b"abc".to_vec())
+        .trailer("X-Sum", "1")
+        .trailer("Authorization", "Bearer x")
+        .trailer("X-Forwarded-For", "6.6.6.6")
+        .trailer("Content-Length", "99")
+        .trailer("Cookie", "a=b")
+        .send(gateway.address());
+    let seen = origin.one("/posing");
+    assert_eq!(seen.trailers, [("x-sum".to_owned(), "1".to_owned())]);
+}
+
+#[test]
+fn an_empty_line_between_requests_makes_no_record() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    let mut connection = Connection::open(gateway.address());
+    connection.exchange(&request("POST", "/one").body(b"abc".to_vec()));
+    connection.send(b"\r\n");
+    connection.exchange(&get("/two"));
+    connection.send(b"\r\n");
+    connection.close();
+    let mut lone = Connection::open(gateway.address());
+    lone.send(b"\r\n");
+    lone.close();
+    gateway.wait_for_records(2, PATIENCE);
+    let records = gateway.finish();
+    assert_eq!(records.len(), 2, "{}", list(&records));
+    assert_gapless(&records);
+}
+
+#[test]
+fn half_a_head_behind_a_request_runs_out_of_time_and_is_on_record() {
+    let origin = Origin::start();
+    let source = Source::new("api", &origin.url()).limit("head_timeout", "\"400ms\"");
+    let mut gateway = Gateway::builder().source(source).start();
+    let mut connection = Connection::open(gateway.address());
+    let mut bytes = get("/whole").head_bytes();
+    bytes.extend_from_slice(b"GET /half HTTP/1.1\r\nHost:");
+    connection.send(&bytes);
+    assert_eq!(connection.response(false).unwrap().status, 200);
+    assert_eq!(connection.response(false).unwrap().status, 408);
+    let records = gateway.finish();
+    assert_eq!(records.len(), 2, "{}", list(&records));
+    assert!(records.iter().any(|record| record.error() == "client_timeout" && record.status() == 408));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http2_takes_on_no_new_meaning_as_http1() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    let client = H2::open(gateway.address()).await;
+    assert_eq!(client.send("GET", "/plain", Vec::new()).await.status, 200);
+    assert_eq!(client.send("POST", "/body", b"abc".to_vec()).await.status, 200);
+    assert_eq!(origin.one("/body").all("content-length"), ["3"]);
+    drop(client);
+    let records = gateway.finish();
+    assert_gapless(&records);
+    until("both records", PATIENCE, || (records.len() == 2).then_some(()));
+}
