@@ -44,13 +44,13 @@ pub fn requests(data: &[u8]) {
     let mut again = RequestGuard::new(limits);
     assert_eq!(again.advance(&bytes[..at]), at);
     assert_eq!(again.fault(), None);
-    for head in heads(&bytes[..at]) {
+    if let Some(head) = first_head(&bytes[..at]) {
         assert!(!head.contains(&0), "a zero byte went on in a head");
     }
 }
 
 /// The first head of what went on.
-fn heads(bytes: &[u8]) -> Option<&[u8]> {
+fn first_head(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = &bytes[..end];
     for line in head.strip_prefix(b"\r\n").unwrap_or(head).split(|&byte| byte == b'\n') {

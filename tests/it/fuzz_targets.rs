@@ -1,6 +1,7 @@
 //! The fuzz targets of `fuzz/` on the stable compiler: their seeds, and bounded random mutation
 //! of them. `ONRECORD_FUZZ=N` sets how many inputs a target gets (2,000).
 
+#[allow(unreachable_pub, reason = "it is a crate of its own for cargo-fuzz")]
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;
 
