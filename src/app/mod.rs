@@ -11,17 +11,20 @@
 //! last word; the packers pack what is left and close their chains; the shippers get a
 //! limited time to deliver it. What they can't deliver waits in the outbox.
 
+mod admin_listener;
 mod delivery;
+mod entrances;
 mod keys;
+mod machine;
 mod recovery;
 mod rings;
 mod site;
 mod status;
 mod upstreams;
 
+pub use entrances::certificate_warnings;
 pub use site::{durabilities, odd_paths, routes};
 
-use crate::admin;
 use crate::capture::actor::Fingerprinter;
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
@@ -32,13 +35,13 @@ use crate::metrics::Families;
 use crate::proxy::{UpstreamShared, UpstreamTlsError};
 use crate::record::GapCause;
 use crate::recorder::{self, Progress};
-use crate::server::{self, ListenError, SiteOptions, Stage};
+use crate::server::{self, ListenAddress, ListenError, SiteOptions, SocketFiles, Sockets, Stage, TlsError};
 use crate::spool::fs::{Fs, SystemFs};
 use crate::spool::{OpenError, Spool};
 use delivery::Delivery;
+use entrances::Entrances;
 use recovery::Recovery;
 use status::StatusView;
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,8 +55,6 @@ use uuid::Uuid;
 
 /// Threads of the runtime behind the front: admin, shippers.
 const BACKGROUND_THREADS: usize = 2;
-/// Between two attempts to take the admin address over from a predecessor.
-const ADMIN_PAUSE: Duration = Duration::from_millis(250);
 /// Between two looks at whether a stop has come to its end.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -63,6 +64,14 @@ pub enum StartError {
     /// An address can't be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// What an address needs for TLS can't be had.
+    #[error("[listener.tls] of {address}")]
+    Tls {
+        /// The address.
+        address: ListenAddress,
+        /// Why.
+        source: TlsError,
+    },
     /// The admin listener can't be had.
     #[error("[admin] listen: cannot listen on {address}")]
     Admin {
@@ -182,6 +191,8 @@ pub struct Gateway {
     failed: Arc<AtomicBool>,
     refusing: Arc<AtomicBool>,
     upstreams: Vec<Arc<UpstreamShared>>,
+    entrances: Entrances,
+    _socket_files: SocketFiles,
 }
 
 /// How a reload ends, as a label.
@@ -202,13 +213,15 @@ impl Gateway {
     /// [`StartError`]; what was started until then is ended again.
     pub fn start_on(config: Config, fs: Arc<dyn Fs>) -> Result<Self, StartError> {
         let boot = Uuid::now_v7();
-        let instance = config.instance.clone().unwrap_or_else(host_name);
-        let workers = worker_count(config.server.workers);
-        let addresses: BTreeSet<SocketAddr> =
-            config.sources.iter().flat_map(|source| source.options.listen.iter().copied()).collect();
-        let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
-        let shared = server::shared(&addresses);
-        let listeners = server::bind(&addresses, workers)?;
+        let instance = config.instance.clone().unwrap_or_else(machine::host_name);
+        let workers = machine::worker_count(config.server.workers);
+        let metrics = Families::new()?;
+        let entrance_options = entrances::options(&config);
+        let entrances = Entrances::new(&entrance_options, &metrics)?;
+        let places = entrances::places(&entrance_options);
+        let shared = server::shared(&places);
+        let mut sockets = Sockets::new(workers);
+        sockets.bind_ports(&places)?;
         let admin_listener = std::net::TcpListener::bind(config.admin.listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
 
@@ -222,13 +235,15 @@ impl Gateway {
             Err(error) if is_upgrade && error.kind() == io::ErrorKind::AddrInUse => None,
             Err(source) => return Err(StartError::Admin { address: config.admin.listen, source }),
         };
-        if let Some(&address) = shared.first()
+        if let Some(address) = shared.first()
             && !is_upgrade
         {
+            let address = address.clone();
             return Err(ListenError { address, source: io::ErrorKind::AddrInUse.into() }.into());
         }
+        // Only now: a file of a gateway that runs is not replaced by mistake.
+        sockets.bind_files(&places)?;
         let spool = Arc::new(spool);
-        let metrics = Families::new()?;
         for cause in GapCause::ALL {
             // Shown from the start, so that the first loss is seen as a rise.
             metrics.gap_records.with_label_values(&[cause.as_str()]);
@@ -298,12 +313,19 @@ impl Gateway {
             clock: clock.clone(),
             public_key,
             upstreams: upstreams.clone(),
+            entrances: entrances.clone(),
         }));
         view.set_sources(&config);
+        background.spawn(entrances.clone().follow());
         let admin_stop = watch::Sender::new(false);
         let address = config.admin.listen;
-        let admin =
-            serve_admin(address, admin_listener, Arc::clone(&view), metrics.clone(), admin_stop.subscribe());
+        let admin = admin_listener::serve(
+            address,
+            admin_listener,
+            Arc::clone(&view),
+            metrics.clone(),
+            admin_stop.subscribe(),
+        );
         background.spawn(admin);
 
         let mut gateway = Self {
@@ -324,9 +346,12 @@ impl Gateway {
             failed: Arc::default(),
             refusing,
             upstreams,
+            entrances: entrances.clone(),
+            _socket_files: sockets.files,
             config: Mutex::new(config),
         };
-        gateway.start_workers(writers.into_iter().zip(commits).collect(), listeners)?;
+        gateway
+            .start_workers(writers.into_iter().zip(commits).collect(), entrances.join(sockets.by_worker))?;
         gateway.start_delivery()?;
         gateway.view.started();
         Ok(gateway)
@@ -335,7 +360,7 @@ impl Gateway {
     fn start_workers(
         &mut self,
         rings: Vec<(crate::capture::RingWriter, Arc<Commits>)>,
-        listeners: Vec<Vec<(SocketAddr, std::net::TcpListener)>>,
+        listeners: Vec<entrances::Listeners>,
     ) -> Result<(), StartError> {
         let max_connections = self.lock_config().server.max_connections;
         for (number, ((ring, commits), listeners)) in (0u16..).zip(rings.into_iter().zip(listeners)) {
@@ -397,6 +422,7 @@ impl Gateway {
         let merged = reload.config.clone();
         let site = site::build(&merged, &self.fingerprinter, &self.refusing, &self.metrics, &self.upstreams)?;
         let directory = keys::directory(&merged)?;
+        self.entrances.reload(&merged)?;
         self.delivery.set_directory(directory);
         self.site.send_replace(Arc::new(site));
         self.view.set_sources(&merged);
@@ -448,52 +474,4 @@ impl Gateway {
     fn lock_config(&self) -> std::sync::MutexGuard<'_, Config> {
         self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Serves the admin listener until told to stop. During an upgrade the predecessor still has
-/// the address: it is taken as soon as it is free.
-async fn serve_admin(
-    address: SocketAddr,
-    listener: Option<std::net::TcpListener>,
-    view: Arc<StatusView>,
-    metrics: Families,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut stopped = stop.clone();
-    let served = async {
-        let listener = match listener {
-            Some(listener) => tokio::net::TcpListener::from_std(listener)?,
-            None => loop {
-                match tokio::net::TcpListener::bind(address).await {
-                    Ok(listener) => break listener,
-                    Err(_) => tokio::time::sleep(ADMIN_PAUSE).await,
-                }
-            },
-        };
-        let shutdown = async move {
-            // An error says that the gateway is gone, which ends this too.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        admin::serve(listener, view as Arc<dyn admin::View>, metrics, shutdown).await
-    };
-    let result: io::Result<()> = tokio::select! {
-        result = served => result,
-        _ = stop.wait_for(|stop| *stop) => Ok(()),
-    };
-    if let Err(error) = result {
-        tracing::error!(error = %Chain(&error), "the admin listener failed");
-    }
-}
-
-fn worker_count(configured: usize) -> usize {
-    match configured {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        count => count,
-    }
-}
-
-/// The machine's name, which stays the same over restarts.
-fn host_name() -> String {
-    let name = rustix::system::uname();
-    name.nodename().to_str().ok().filter(|name| !name.is_empty()).unwrap_or("onrecord").to_owned()
 }

@@ -1,6 +1,7 @@
 //! What `/api/v1/status`, `/readyz` and the gauges say.
 
 use super::delivery::Delivery;
+use super::entrances::Entrances;
 use crate::admin::View;
 use crate::capture::ring::RingGauge;
 use crate::clock::Clock;
@@ -37,6 +38,8 @@ pub(super) struct Parts {
     pub(super) public_key: String,
     /// The sources' upstreams, in the order of the sources.
     pub(super) upstreams: Vec<Arc<UpstreamShared>>,
+    /// Where clients connect.
+    pub(super) entrances: Entrances,
 }
 
 /// Composes the status.
@@ -77,7 +80,7 @@ impl StatusView {
             let options = &source.options;
             json!({
                 "name": options.name,
-                "listen": options.listen,
+                "listen": options.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "hosts": options.hosts,
                 "upstream": options.upstream.listed(),
             })
@@ -211,6 +214,7 @@ impl StatusView {
             "config_problem": own.config_problem,
             "recovered": own.recovered,
             "sources": self.sources(&own.sources),
+            "listeners": self.parts.entrances.status(),
             "lanes": recorder.lanes,
             "rings": self.rings(),
             "open": open,

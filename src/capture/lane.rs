@@ -4,6 +4,7 @@
 use super::commit::Commits;
 use super::durability::Durability;
 use super::exchange::{Account, Exchange};
+use super::peer::Peer;
 use super::ring::{INTENT_BYTES, Pushed, RingWriter};
 use super::source::{Described, Intent, Source};
 use super::wait::{CommitWait, Waiting};
@@ -40,15 +41,6 @@ pub struct Lane {
     stopping: Cell<bool>,
     commits: Arc<Commits>,
     waiting: Waiting,
-}
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// The peer's address.
-    pub address: std::net::SocketAddr,
-    /// The address that it connected to.
-    pub local: std::net::SocketAddr,
 }
 
 impl Lane {

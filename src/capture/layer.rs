@@ -3,7 +3,8 @@
 
 use super::body::{BodyError, RecordedBody};
 use super::exchange::{Account, Exchange};
-use super::lane::{Lane, Peer};
+use super::lane::Lane;
+use super::peer::Peer;
 use super::source::Source;
 use crate::record::ErrorType;
 use bytes::Bytes;

@@ -7,15 +7,15 @@ use super::actor::{ActorRules, Claims, Fingerprinter};
 use super::cache_status::cache_status;
 use super::durability::{Durabilities, Durability};
 use super::exchange::Exchange;
-use super::lane::{Lane, Peer};
+use super::lane::Lane;
 use super::options::Organization;
+use super::peer::{Peer, PeerSet};
 use super::redact::Redactor;
 use crate::metrics::{RequestCollector, RouteLabel, SourceLabels, SourceStats};
 use crate::record::{Field, RecordWriter};
 use crate::routes::{Action, Matched, RequestVariants, RouteIndex, RouteTable, paths};
 use http::header::{HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
 use http::{Method, Request, Version};
-use ipnet::IpNet;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -39,7 +39,7 @@ pub struct SourcePlan {
     /// Where the organization comes from when the path does not name it.
     pub organization: Organization,
     /// Peers whose forwarding and identity headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: PeerSet,
     /// Where identity and credentials are looked for.
     pub actor: ActorRules,
     /// What requests mean.
@@ -139,9 +139,8 @@ impl Source {
 
     /// Whether this peer's forwarding headers are believed.
     #[must_use]
-    pub fn trusts(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.plan.trusted_proxies.iter().any(|net| net.contains(&peer))
+    pub fn trusts(&self, peer: &Peer) -> bool {
+        !self.plan.trusted_proxies.is_empty() && self.plan.trusted_proxies.contains(peer.ip())
     }
 
     /// Whether the path has a form that no template matches safely.
@@ -214,7 +213,7 @@ impl Source {
             writer.bytes(Field::TraceId, &trace);
             writer.bytes(Field::SpanId, &span);
         }
-        let trusted = !self.plan.trusted_proxies.is_empty() && self.trusts(peer.address.ip());
+        let trusted = self.trusts(peer);
         self.describe_client(peer, trusted.then_some(headers), writer);
         writer.integer(
             Field::ProtocolVersion,
@@ -225,7 +224,13 @@ impl Source {
             },
         );
         let claims = self.plan.actor.read(headers, query, trusted);
-        self.describe_actor(&claims, writer);
+        match peer.actor() {
+            // Unless the certificate is that of a trusted proxy, which speaks for another.
+            Some((certificate, actor)) if claims.identity.is_none() => {
+                actor.describe(certificate, &self.plan.fingerprinter, writer);
+            }
+            _ => self.describe_actor(&claims, writer),
+        }
     }
 
     /// Who acts, as far as the head says: the one that a trusted proxy names, the user of
@@ -301,21 +306,24 @@ impl Source {
     /// The client's address: the peer's, or the nearest one that no trusted proxy vouches
     /// for as being another trusted proxy.
     fn describe_client(&self, peer: &Peer, believed: Option<&HeaderMap>, writer: &mut RecordWriter<'_>) {
-        let mut client = peer.address.ip().to_canonical();
-        let mut port = Some(peer.address.port());
+        let mut client = peer.ip();
+        let mut port = peer.address.map(|address| address.port());
         if let Some(headers) = believed {
             let lists = headers.get_all(X_FORWARDED_FOR);
             let hops: smallvec::SmallVec<[&[u8]; 8]> =
                 lists.iter().flat_map(|list| list.as_bytes().split(|&byte| byte == b',')).collect();
             for hop in hops.iter().rev() {
                 let Some(address) = parse_hop(hop.trim_ascii()) else { break };
-                (client, port) = (address, None);
-                if !self.trusts(address) {
+                (client, port) = (Some(address), None);
+                if !self.plan.trusted_proxies.contains(client) {
                     break;
                 }
             }
         }
-        write_address(client, writer);
+        if let Some(client) = client {
+            write_address(client, writer);
+        }
+        peer.describe(writer);
         if let Some(port) = port {
             writer.integer(Field::ClientPort, u64::from(port));
         }

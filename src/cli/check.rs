@@ -26,11 +26,19 @@ pub(super) fn check(args: &CheckArgs) -> ExitCode {
             good = false;
         }
     }
+    let certificates = match app::certificate_warnings(&config) {
+        Ok(warnings) => warnings,
+        Err(error) => {
+            print_error(&error);
+            good = false;
+            Vec::new()
+        }
+    };
     if !good {
         return ExitCode::from(EXIT_CONFIG);
     }
     print!("{}", summary(&args.config, &config));
-    for warning in config.warnings().into_iter().chain(surroundings(&config)) {
+    for warning in config.warnings().into_iter().chain(certificates).chain(surroundings(&config)) {
         println!("warning: {warning}");
     }
     ExitCode::SUCCESS
@@ -48,9 +56,9 @@ fn summary(file: &Path, config: &Config) -> String {
     );
     for source in &config.sources {
         let options = &source.options;
-        let listen: Vec<String> = options.listen.iter().map(ToString::to_string).collect();
+        let listen: Vec<String> = options.listen.iter().map(|address| config.url(address)).collect();
         let catalogues: Vec<String> = source.catalogues.iter().map(catalogue_name).collect();
-        let _ = write!(out, "  source {}: http://{}", options.name, listen.join(", http://"));
+        let _ = write!(out, "  source {}: {}", options.name, listen.join(", "));
         if !options.hosts.is_empty() {
             let _ = write!(out, " for {}", options.hosts.join(", "));
         }

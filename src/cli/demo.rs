@@ -60,7 +60,8 @@ fn start(args: &DemoArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let sample = Sample::start()?;
     let config = config(args, sample.address)?;
     log::start(&config.log)?;
-    let (gateway, admin) = (config.sources[0].options.listen[0], config.admin.listen);
+    let admin = config.admin.listen;
+    let gateway = config.sources[0].options.listen[0].ip().expect("the demo listens on an address");
     let running = Gateway::start(config)?;
     print!("{}", banner(gateway, admin, sample.address, args));
     let traffic = if args.no_traffic { None } else { Some(send_traffic(gateway)?) };
@@ -83,7 +84,7 @@ pub fn config(args: &DemoArgs, upstream: SocketAddr) -> Result<Config, config::P
     config.admin.listen = args.admin_listen.unwrap_or_else(|| preferred_or_free(9464));
     config.spool.dir = args.dir.join("spool");
     for source in &mut config.sources {
-        source.options.listen = vec![args.gateway_listen.unwrap_or_else(|| preferred_or_free(8080))];
+        source.options.listen = vec![args.gateway_listen.unwrap_or_else(|| preferred_or_free(8080)).into()];
         source.options.upstream.addresses = vec![UpstreamAddress {
             place: Place::Tcp { host: upstream.ip().to_string(), port: upstream.port() },
             authority: upstream.to_string(),

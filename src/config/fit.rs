@@ -5,6 +5,7 @@ use super::nearest::nearest;
 use super::raw::source::Source;
 use super::raw::{At, Document, File};
 use crate::proxy::Place;
+use crate::server::ListenAddress;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
@@ -14,6 +15,7 @@ pub(crate) fn judge(document: &Document<'_>, file: &File) {
     source_names(document, file);
     destination_names(document, file);
     listeners(document, file);
+    super::fit_listeners::judge(document, file);
     for source in &file.sources {
         loops(document, source, file);
     }
@@ -73,14 +75,14 @@ fn distinct<'a>(document: &Document<'_>, names: impl Iterator<Item = &'a At<Stri
 }
 
 fn listeners(document: &Document<'_>, file: &File) {
-    let mut seen: Vec<(&Source, &At<SocketAddr>)> = Vec::new();
+    let mut seen: Vec<(&Source, &At<ListenAddress>)> = Vec::new();
     for source in &file.sources {
         for (index, listen) in source.listen.iter().enumerate() {
             if source.listen[..index].iter().any(|before| before.value == listen.value) {
                 listen.problem(document, format!("{} is listed twice", listen.value), None);
                 continue;
             }
-            let covering = seen.iter().find(|(_, other)| covers(other.value, listen.value));
+            let covering = seen.iter().find(|(_, other)| covers(&other.value, &listen.value));
             if let Some((_, other)) = covering {
                 let message = format!("{} overlaps with {} of {}", listen.value, other.value, other.path);
                 listen.problem(document, message, Some("write the same address on both, or another port"));
@@ -91,18 +93,18 @@ fn listeners(document: &Document<'_>, file: &File) {
     shared_addresses(document, &seen);
     let admin = &file.admin_listen;
     let clash =
-        |listen: SocketAddr| (listen == admin.value && listen.port() != 0) || covers(listen, admin.value);
-    if let Some((_, listen)) = seen.iter().find(|(_, listen)| clash(listen.value)) {
+        |listen: SocketAddr| (listen == admin.value && listen.port() != 0) || covers_ip(listen, admin.value);
+    if let Some((_, listen)) = seen.iter().find(|(_, listen)| listen.value.ip().is_some_and(clash)) {
         let message = format!("the admin listener's address {} is taken by {}", admin.value, listen.path);
         admin.problem(document, message, Some("give the admin listener a port of its own"));
     }
 }
 
 /// Sources on one address are told apart by host: each host once, one source without hosts at most.
-fn shared_addresses(document: &Document<'_>, seen: &[(&Source, &At<SocketAddr>)]) {
-    let mut by_address: HashMap<SocketAddr, Vec<&Source>> = HashMap::new();
+fn shared_addresses(document: &Document<'_>, seen: &[(&Source, &At<ListenAddress>)]) {
+    let mut by_address: HashMap<&ListenAddress, Vec<&Source>> = HashMap::new();
     for (source, listen) in seen {
-        by_address.entry(listen.value).or_default().push(source);
+        by_address.entry(&listen.value).or_default().push(source);
     }
     let mut told: Vec<usize> = Vec::new();
     let mut tell = |at: usize, note: &dyn Fn()| {
@@ -139,7 +141,11 @@ fn shared_addresses(document: &Document<'_>, seen: &[(&Source, &At<SocketAddr>)]
 }
 
 /// Whether one address of two that differ takes in the other: a wildcard on the same port.
-fn covers(one: SocketAddr, other: SocketAddr) -> bool {
+fn covers(one: &ListenAddress, other: &ListenAddress) -> bool {
+    one.ip().zip(other.ip()).is_some_and(|(one, other)| covers_ip(one, other))
+}
+
+fn covers_ip(one: SocketAddr, other: SocketAddr) -> bool {
     one != other
         && one.port() != 0
         && one.port() == other.port()
@@ -160,8 +166,9 @@ fn loops(document: &Document<'_>, source: &Source, file: &File) {
         let target = SocketAddr::new(ip, *port);
         let mut listens = file.sources.iter().flat_map(|source| &source.listen);
         let own = listens.find(|listen| {
-            let wildcard = listen.value.ip().is_unspecified() && ip.is_loopback();
-            listen.value.port() == target.port() && (listen.value.ip() == target.ip() || wildcard)
+            let Some(listen) = listen.value.ip() else { return false };
+            let wildcard = listen.ip().is_unspecified() && ip.is_loopback();
+            listen.port() == target.port() && (listen.ip() == target.ip() || wildcard)
         });
         if let Some(listen) = own {
             let message = format!("is the gateway itself ({})", listen.path);

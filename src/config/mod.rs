@@ -11,6 +11,7 @@
 //! [`mod@reference`], from which the readers take ranges and hints.
 
 mod fit;
+mod fit_listeners;
 mod nearest;
 mod problem;
 mod raw;
@@ -52,6 +53,8 @@ pub struct Config {
     pub server: crate::server::Options,
     /// The log sources; at least one, with distinct names.
     pub sources: Vec<SourceConfig>,
+    /// What connections pass at an address before HTTP begins; not every address has such options.
+    pub listeners: Vec<crate::server::ListenerOptions>,
     /// The rings.
     pub ring: RingOptions,
     /// The spool.
@@ -68,6 +71,16 @@ pub struct Config {
     pub evidence: EvidenceOptions,
     /// The gateway's own log.
     pub log: LogOptions,
+}
+
+impl Config {
+    /// An address as clients write it, with the scheme that is spoken there.
+    #[must_use]
+    pub fn url(&self, address: &crate::server::ListenAddress) -> String {
+        let section = self.listeners.iter().find(|listener| listener.address == *address);
+        let is_tls = section.is_some_and(|listener| listener.tls.is_some());
+        format!("{}://{address}", if is_tls { "https" } else { "http" })
+    }
 }
 
 /// One log source, and what is still to be loaded for it.
@@ -240,6 +253,7 @@ impl From<raw::File> for Config {
             instance: file.instance,
             server: file.server,
             sources: file.sources.into_iter().map(|source| source.config).collect(),
+            listeners: file.listeners.into_iter().map(|listener| listener.options).collect(),
             ring: file.ring,
             spool: file.spool.options,
             destinations: file.destinations.into_iter().map(|destination| destination.options).collect(),

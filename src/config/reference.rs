@@ -86,6 +86,8 @@ pub static SECTIONS: &[&Section] = &[
     &raw::forward::HEALTH,
     &raw::durability::SECTION,
     &raw::limits::SECTION,
+    &raw::listener::SECTION,
+    &raw::listener::TLS,
     &raw::storage::RING,
     &raw::storage::SPOOL,
     &raw::destination::SECTION,

@@ -2,6 +2,7 @@
 
 use super::{Config, SourceConfig};
 use crate::deliver::{DestinationOptions, Store};
+use crate::server::ListenerOptions;
 
 /// The outcome of comparing the running configuration with a new one, by value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ impl Config {
                 None => out.restart.push(format!("{path} (removed)")),
             }
         }
+        compare_listeners(&mut out, &mut running.listeners, &new.listeners);
         for destination in &mut running.destinations {
             let path = format!("destination[{}]", destination.name);
             match new.destinations.iter().find(|new| new.name == destination.name) {
@@ -106,6 +108,33 @@ fn compare_source(out: &mut Changes, path: &str, running: &mut SourceConfig, new
     );
 }
 
+fn compare_listeners(out: &mut Changes, running: &mut [ListenerOptions], new: &[ListenerOptions]) {
+    for listener in running.iter_mut() {
+        let path = format!("listener[{}]", listener.address);
+        let Some(new) = new.iter().find(|new| new.address == listener.address) else {
+            out.restart.push(format!("{path} (removed)"));
+            continue;
+        };
+        let dotted = format!("{path}.");
+        compare!(out, dotted, listener, new; restart: mode, proxy_protocol;);
+        match (&mut listener.tls, &new.tls) {
+            (Some(running), Some(new)) => {
+                let dotted = format!("{path}.tls.");
+                compare!(out, dotted, running, new;
+                    live: certificates, min_version, handshake_timeout, client, client_ca, client_crl, client_actor;
+                );
+            }
+            (None, None) => {}
+            _ => out.restart.push(format!("{path}.tls")),
+        }
+    }
+    for new in new {
+        if !running.iter().any(|listener| listener.address == new.address) {
+            out.restart.push(format!("listener[{}] (added)", new.address));
+        }
+    }
+}
+
 fn compare_destination(
     out: &mut Changes,
     path: &str,
@@ -144,6 +173,7 @@ fn key(field: &str) -> String {
         "bucket.name" => "bucket",
         "bucket.keys" => "access_key_id",
         other if other.starts_with("bucket.") => &other["bucket.".len()..],
+        "client" => "client_certificates",
         other => other,
     }
     .to_owned()

@@ -2,6 +2,7 @@
 
 use super::{Config, OWN_SOURCE};
 use crate::proxy::ActorHeaders;
+use crate::server::ListenerOptions;
 use std::time::Duration;
 
 impl Config {
@@ -26,8 +27,19 @@ impl Config {
                     "source {name} names actor headers, but no trusted_proxies: they are never believed"
                 ));
             }
-            if options.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+            if options.trusted_proxies.networks.iter().any(|network| network.prefix_len() == 0) {
                 out.push(format!("source {name} trusts every peer: anyone can claim to be anyone"));
+            }
+        }
+        for listener in &self.listeners {
+            let address = &listener.address;
+            if listener.mode != ListenerOptions::MODE && address.ip().is_some() {
+                out.push(format!("listener {address} has a mode, but only Unix sockets have permissions"));
+            }
+            if listener.proxy_protocol.networks.iter().any(|network| network.prefix_len() == 0) {
+                out.push(format!(
+                    "listener {address} takes the PROXY protocol from everybody: anyone can claim any address"
+                ));
             }
         }
         let own =

@@ -59,6 +59,14 @@ pub struct Families {
     pub upstream_connect_failures: IntCounterVec,
     /// Configuration reloads by result.
     pub reloads: CounterVec,
+    /// TLS handshakes by result.
+    pub tls_handshakes: IntCounterVec,
+    /// When a certificate ends, by address and first name.
+    pub tls_certificate_expiry: IntGaugeVec,
+    /// 1 while the files of an address are broken and older ones are used.
+    pub tls_files_broken: IntGaugeVec,
+    /// Connections that were closed before HTTP began, by cause.
+    pub connections_refused: IntCounterVec,
 }
 
 impl Families {
@@ -202,6 +210,26 @@ impl Families {
                 address,
             )?,
             reloads,
+            tls_handshakes: counters(
+                "onrecord_tls_handshakes_total",
+                "TLS handshakes of clients.",
+                &["result"],
+            )?,
+            tls_certificate_expiry: int_gauges(
+                "onrecord_tls_certificate_expiry_timestamp_seconds",
+                "When a certificate that clients are shown ends, in Unix time.",
+                &["listener", "name"],
+            )?,
+            tls_files_broken: int_gauges(
+                "onrecord_tls_files_broken",
+                "1 while the certificate files of a listener cannot be used and older ones are shown.",
+                &["listener"],
+            )?,
+            connections_refused: counters(
+                "onrecord_connections_refused_total",
+                "Client connections that were closed before HTTP began.",
+                &["cause"],
+            )?,
             registry,
         })
     }

@@ -117,7 +117,7 @@ pub(super) async fn forward(
 ) -> Result<Response<ResponseBody>, ForwardError> {
     let Call { request, account, peer, source, .. } = call;
     let uri = target.rewrite(request.uri())?;
-    let trusted = source.trusts(peer.address.ip());
+    let trusted = source.trusts(&peer);
     let wish = upgrade::wanted(&request, &target.pool.forward().upgrades);
     let expects = Expectation::is_of(&request);
     let mut request = request.map(|body| RequestBody::new(body, &account, &target.limits));

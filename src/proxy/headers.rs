@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{Method, Request, Version};
 use smallvec::SmallVec;
+use std::net::IpAddr;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -117,17 +118,22 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 pub(super) struct ForwardedFields {
     address: HeaderValue,
     node: String,
+    proto: &'static str,
 }
 
 impl ForwardedFields {
     /// For requests of this peer.
     #[must_use]
     pub(super) fn new(peer: &Peer) -> Self {
-        let address = peer.address.ip().to_canonical();
-        // RFC 7239 §6: an IPv6 address stands in brackets and quotes.
-        let node = if address.is_ipv6() { format!("for=\"[{address}]\"") } else { format!("for={address}") };
-        let address = HeaderValue::from_str(&address.to_string()).expect("addresses are plain ASCII");
-        Self { address, node }
+        let proto = if peer.tls.is_some() { "https" } else { "http" };
+        // RFC 7239 §6: an IPv6 address stands in brackets and quotes, one that there is not is unknown.
+        let (address, node) = match peer.ip() {
+            Some(IpAddr::V6(address)) => (address.to_string(), format!("for=\"[{address}]\"")),
+            Some(IpAddr::V4(address)) => (address.to_string(), format!("for={address}")),
+            None => ("unknown".to_owned(), "for=unknown".to_owned()),
+        };
+        let address = HeaderValue::from_str(&address).expect("addresses are plain ASCII");
+        Self { address, node, proto }
     }
 }
 
@@ -160,14 +166,14 @@ pub(super) fn prepare_request<B>(
     }
     extend(headers, X_FORWARDED_FOR, trusted, &forwarded.address);
     if !trusted || !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(forwarded.proto));
     }
     if let Some(original) = &original_host
         && (!trusted || !headers.contains_key(X_FORWARDED_HOST))
     {
         headers.insert(X_FORWARDED_HOST, original.clone());
     }
-    if let Some(element) = forwarded_element(&forwarded.node, original_host.as_ref()) {
+    if let Some(element) = forwarded_element(forwarded, original_host.as_ref()) {
         extend(headers, FORWARDED, trusted, &element);
     }
     let received_by = match version {
@@ -218,9 +224,9 @@ fn extend(headers: &mut HeaderMap, name: HeaderName, keep: bool, member: &Header
     }
 }
 
-fn forwarded_element(node: &str, host: Option<&HeaderValue>) -> Option<HeaderValue> {
-    let mut element = Vec::with_capacity(node.len() + 40);
-    element.extend_from_slice(node.as_bytes());
+fn forwarded_element(fields: &ForwardedFields, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let mut element = Vec::with_capacity(fields.node.len() + 40);
+    element.extend_from_slice(fields.node.as_bytes());
     if let Some(host) = host.map(HeaderValue::as_bytes)
         && !host.iter().any(|&byte| byte == b'"' || byte == b'\\')
     {
@@ -228,7 +234,8 @@ fn forwarded_element(node: &str, host: Option<&HeaderValue>) -> Option<HeaderVal
         element.extend_from_slice(host);
         element.push(b'"');
     }
-    element.extend_from_slice(b";proto=http");
+    element.extend_from_slice(b";proto=");
+    element.extend_from_slice(fields.proto.as_bytes());
     HeaderValue::from_bytes(&element).ok()
 }
 
@@ -267,7 +274,7 @@ mod tests {
         for (name, value) in fields {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        let peer = Peer { address: "192.0.2.7:5".parse().unwrap(), local: "127.0.0.1:80".parse().unwrap() };
+        let peer = Peer { address: "192.0.2.7:5".parse().ok(), tls: None };
         let authority = HeaderValue::from_static("up.example:8080");
         prepare_request(&mut request, &ForwardedFields::new(&peer), trusted, Some(&authority));
         request.into_parts().0.headers

@@ -2,10 +2,10 @@
 
 pub use super::upstream::{ForwardOptions, HealthOptions, Http2, Place, Upstream, UpstreamAddress};
 pub use crate::capture::Organization;
+use crate::capture::PeerSet;
 pub use crate::capture::actor::ActorHeaders;
 pub use crate::capture::{Durability, DurabilityRules, RouteRule};
-use ipnet::IpNet;
-use std::net::SocketAddr;
+use crate::server::ListenAddress;
 use std::time::Duration;
 
 /// One log source (`[[source]]`), without its catalogues, which are built into
@@ -17,7 +17,7 @@ pub struct SourceOptions {
     /// Attribute namespace (`NS`).
     pub namespace: String,
     /// Addresses that this source listens on; several sources may share one.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// Host names that choose this source on a shared address; empty: any host
     /// that no other source takes.
     pub hosts: Vec<String>,
@@ -34,7 +34,7 @@ pub struct SourceOptions {
     /// Where the organization comes from when the path does not name it.
     pub organization: Organization,
     /// Peers whose forwarding and identity headers are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: PeerSet,
     /// Identity headers, believed from trusted proxies alone.
     pub actor_headers: ActorHeaders,
     /// Header names (lower case) that carry an API key, beside the catalogue's.

@@ -3,6 +3,7 @@
 
 use super::inbound::Inbound;
 use super::refusing::{LINGER, Refusing};
+use super::socket::ClientStream;
 use crate::http1::{Fault, RequestGuard};
 use crate::timer::Timer;
 use std::cell::Cell;
@@ -12,7 +13,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// The answer to a head that did not come in time. hyper has nothing in flight then.
 const REQUEST_TIMEOUT: &[u8] =
@@ -156,7 +156,7 @@ impl Drop for InExchange {
 /// The socket with its limits, and the guard over what comes from it.
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    stream: ClientStream,
     inbound: Inbound,
     progress: Rc<Progress>,
     writing: bool,
@@ -166,7 +166,7 @@ pub(super) struct ClientIo {
 impl ClientIo {
     /// `first` was read to tell HTTP/1.1, which has a guard, from HTTP/2.
     pub(super) fn new(
-        stream: TcpStream,
+        stream: ClientStream,
         first: Vec<u8>,
         guard: Option<RequestGuard>,
         progress: Rc<Progress>,

@@ -1,9 +1,11 @@
 //! One client connection from its first byte to its end, and what is put on record when
 //! it ends without having become a request.
 
+use super::address::ListenAddress;
 use super::client_io::{ClientIo, InExchange, IoLimits, Phase, Progress};
 use super::refusing::error_type;
 use super::site::Site;
+use super::socket::ClientStream;
 use super::tunnel;
 use super::worker::Worker;
 use crate::capture::{CLIENT_CLOSED_REQUEST, Peer, Refusal};
@@ -20,20 +22,27 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 200;
 
+/// What TLS settled on, where it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/2.
+    Http2,
+}
+
 /// Serves a connection until it ends. Dropped, it closes it and what is in flight on it.
 pub(super) async fn serve(
     worker: Rc<Worker>,
     site: Rc<Site>,
-    stream: TcpStream,
+    stream: ClientStream,
+    agreed: Option<Protocol>,
     peer: Peer,
-    listen: std::net::SocketAddr,
+    listen: &ListenAddress,
 ) {
     let limits = site.listener_limits(listen);
     let listener = site.listener(listen);
@@ -42,9 +51,12 @@ pub(super) async fn serve(
     let tunnels = tunnel::Slot::default();
     let progress = Progress::new(worker.lane.timers().timer(), io_limits);
     let mut stream = stream;
-    let (first, is_http2) = match detect(&mut stream, &worker, &limits).await {
-        Some(found) => found,
-        None => return,
+    let (first, is_http2) = match agreed {
+        Some(Protocol::Http2) => (Vec::new(), true),
+        None => match detect(&mut stream, &worker, &limits).await {
+            Some(found) => found,
+            None => return,
+        },
     };
     let peer = Rc::new(peer);
     let service = stack(&worker.lane, &peer, listener.clone(), &site.forwarding);
@@ -132,7 +144,7 @@ pub(super) async fn serve(
 /// Reads as much as it takes to tell HTTP/2 from HTTP/1.1. `None`: the client left or was
 /// silent for too long, which makes no record, since it sent no byte or no more than the
 /// beginning of a preface.
-async fn detect(stream: &mut TcpStream, worker: &Worker, limits: &Limits) -> Option<(Vec<u8>, bool)> {
+async fn detect(stream: &mut ClientStream, worker: &Worker, limits: &Limits) -> Option<(Vec<u8>, bool)> {
     let timer = worker.lane.timers().timer();
     timer.set(limits.head_timeout);
     let mut first = vec![0; PREFACE.len()];

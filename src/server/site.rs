@@ -1,12 +1,12 @@
 //! What a worker serves: its sources, by listener and host, each with its target.
 
+use super::address::ListenAddress;
 use crate::capture::{FindSource, Source};
 use crate::metrics::LaneStats;
 use crate::proxy::{Policy, SourceOptions, Target, UpstreamShared};
 use crate::timer::Timers;
 use http::Request;
 use hyper::body::Incoming;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -47,11 +47,11 @@ impl Site {
     }
 
     /// The sources of one listener.
-    pub(super) fn listener(self: &Rc<Self>, address: SocketAddr) -> Listener {
+    pub(super) fn listener(self: &Rc<Self>, address: &ListenAddress) -> Listener {
         let mut by_host = Vec::new();
         let mut default = None;
         for (index, (source, _)) in self.options.sources.iter().enumerate() {
-            if !source.listen.contains(&address) {
+            if !source.listen.contains(address) {
                 continue;
             }
             if source.hosts.is_empty() {
@@ -63,8 +63,8 @@ impl Site {
     }
 
     /// Limits that count before a source is known: the widest of the listener's sources.
-    pub(super) fn listener_limits(&self, address: SocketAddr) -> crate::proxy::Limits {
-        let mut here = self.options.sources.iter().filter(|(source, _)| source.listen.contains(&address));
+    pub(super) fn listener_limits(&self, address: &ListenAddress) -> crate::proxy::Limits {
+        let mut here = self.options.sources.iter().filter(|(source, _)| source.listen.contains(address));
         let mut limits = here.next().map(|(source, _)| source.limits.clone()).unwrap_or_default();
         for (source, _) in here {
             limits.head_bytes = limits.head_bytes.max(source.limits.head_bytes);

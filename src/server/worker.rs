@@ -1,8 +1,10 @@
 //! A worker: one thread with its own runtime, listeners, upstream pools and lane. Workers
 //! share nothing that a request touches.
 
-use super::connection;
+use super::arrival;
+use super::entrance::Entrance;
 use super::site::{Site, SiteOptions};
+use super::socket::{Bound, Listening, Socket};
 use crate::capture::commit::Commits;
 use crate::capture::{Lane, Peer, RingWriter};
 use crate::error_chain::Chain;
@@ -14,7 +16,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
@@ -45,8 +46,8 @@ pub struct Seed {
     pub commits: Arc<Commits>,
     /// The lane's counters.
     pub stats: Arc<LaneStats>,
-    /// Bound sockets, with the address that the configuration names.
-    pub listeners: Vec<(SocketAddr, std::net::TcpListener)>,
+    /// Bound sockets, each with what connections pass there.
+    pub listeners: Vec<(Arc<Entrance>, Bound)>,
     /// What to serve; a new value replaces the old for new connections.
     pub site: watch::Receiver<Arc<SiteOptions>>,
     /// What to do.
@@ -100,9 +101,9 @@ async fn serve(seed: Seed) -> io::Result<Rc<Worker>> {
         one_less: Notify::new(),
     });
     let mut accepting = Vec::new();
-    for (address, listener) in listeners {
-        let listener = TcpListener::from_std(listener)?;
-        accepting.push(tokio::task::spawn_local(accept(Rc::clone(&worker), listener, address)));
+    for (entrance, listener) in listeners {
+        let listener = Listening::new(listener)?;
+        accepting.push(tokio::task::spawn_local(accept(Rc::clone(&worker), listener, entrance)));
     }
     tokio::task::spawn_local(tick(Rc::clone(&worker)));
     tokio::task::spawn_local(Rc::clone(&worker.lane).watch_commits());
@@ -143,16 +144,16 @@ async fn tick(worker: Rc<Worker>) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, address: SocketAddr) {
+async fn accept(worker: Rc<Worker>, listener: Listening, entrance: Arc<Entrance>) {
     loop {
         while worker.connections.get() >= worker.max_connections {
             worker.one_less.notified().await;
         }
         match listener.accept().await {
-            Ok((stream, peer)) => open(&worker, stream, peer, address),
+            Ok((stream, peer)) => open(&worker, stream, peer, &entrance),
             Err(error) if is_about_the_peer(&error) => {}
             Err(error) => {
-                tracing::warn!(%address, error = %Chain(&error), "cannot accept a connection");
+                tracing::warn!(address = %entrance.address, error = %Chain(&error), "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -164,15 +165,15 @@ fn is_about_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
-fn open(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, listen: SocketAddr) {
+fn open(worker: &Rc<Worker>, socket: Socket, address: Option<SocketAddr>, entrance: &Arc<Entrance>) {
     // Without it small responses wait for the client's acknowledgement.
-    if stream.set_nodelay(true).is_err() {
+    if socket.set_nodelay().is_err() {
         return;
     }
-    let local = stream.local_addr().unwrap_or(listen);
     let site = Rc::clone(&worker.site.borrow());
     let counted = Counted::new(worker);
-    let connection = connection::serve(Rc::clone(worker), site, stream, Peer { address, local }, listen);
+    let peer = Peer { address, tls: None };
+    let connection = arrival::serve(Rc::clone(worker), site, Arc::clone(entrance), socket, peer);
     tokio::task::spawn_local(async move {
         connection.await;
         drop(counted);

@@ -13,6 +13,7 @@ pub(crate) mod evidence;
 pub(crate) mod forward;
 mod item;
 pub(crate) mod limits;
+pub(crate) mod listener;
 pub(crate) mod log;
 pub(crate) mod redact;
 pub(crate) mod server;
@@ -49,6 +50,7 @@ pub(crate) struct File {
     pub(crate) instance: Option<String>,
     pub(crate) server: crate::server::Options,
     pub(crate) sources: Vec<source::Source>,
+    pub(crate) listeners: Vec<listener::Listener>,
     pub(crate) ring: RingOptions,
     pub(crate) spool: storage::Spool,
     pub(crate) destinations: Vec<destination::Destination>,
@@ -64,6 +66,7 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>
     // The whole tree's span begins where its first section does; a missing section is told at line 1.
     let root = Table::new(document, &ROOT, String::new(), 0..0, Some(tree.get_ref()));
     let sources = root.tables("source");
+    let listeners = root.tables("listener");
     let destinations = root.tables("destination");
     if sources.as_ref().is_some_and(Vec::is_empty) {
         root.missing("source", Some("add a [[source]] with name, listen and upstream".to_owned()));
@@ -76,6 +79,7 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>
         instance: root.name("instance").map(|at| at.value),
         server: server::read(root.table("server")),
         sources: sources.into_iter().flatten().map(|table| source::read(document, table)).collect(),
+        listeners: listeners.into_iter().flatten().map(listener::read).collect(),
         ring: storage::read_ring(root.table("ring")),
         spool: storage::read_spool(document, root.table("spool")),
         destinations: destinations

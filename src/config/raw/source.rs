@@ -1,13 +1,13 @@
 //! `[[source]]` and `[source.actor]`.
 
-use super::{At, Document, Item, Table, durability, forward, limits};
+use super::{At, Document, Item, Table, durability, forward, limits, listener};
 use crate::config::nearest::nearest;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::config::upstream;
 use crate::config::{CatalogueRef, PRESETS, SourceConfig};
 use crate::proxy::{ActorHeaders, OddPaths, Organization, SourceOptions, Upstream};
-use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use crate::server::ListenAddress;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub(crate) static SECTION: Section = Section {
@@ -29,9 +29,9 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "listen",
-            kind: Kind::Other("address and port, or a list of them"),
+            kind: Kind::Other("address and port, `unix:/path`, or a list of them"),
             absent: Absent::Required,
-            doc: "Where clients connect. Sources can share an address if their `hosts` differ.",
+            doc: "Where clients connect. Sources can share an address if their `hosts` differ. An IPv6 address takes IPv6 alone: for both write `[\"0.0.0.0:80\", \"[::]:80\"]`. TLS and the like are set in `[[listener]]`.",
         },
         Key {
             name: "hosts",
@@ -77,9 +77,9 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "trusted_proxies",
-            kind: Kind::List("addresses or networks"),
+            kind: Kind::List("addresses, networks, or `unix`"),
             absent: Absent::Unset("none"),
-            doc: "Peers whose `X-Forwarded-*`, `Forwarded` and identity headers are believed.",
+            doc: "Peers whose `X-Forwarded-*`, `Forwarded` and identity headers are believed; `unix` stands for those on Unix sockets.",
         },
         Key {
             name: "odd_paths",
@@ -158,7 +158,7 @@ pub(crate) struct Source {
     /// The whole table's place.
     pub(crate) table: At<()>,
     pub(crate) name: Option<At<String>>,
-    pub(crate) listen: Vec<At<SocketAddr>>,
+    pub(crate) listen: Vec<At<ListenAddress>>,
     pub(crate) hosts: Vec<At<String>>,
     pub(crate) upstream: Option<At<Upstream>>,
 }
@@ -175,13 +175,13 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
     let options = SourceOptions {
         name: name.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
         namespace: table.take("namespace").and_then(|item| namespace(&item)).unwrap_or_default(),
-        listen: listen.iter().map(|at| at.value).collect(),
+        listen: listen.iter().map(|at| at.value.clone()).collect(),
         hosts: hosts.iter().map(|at| at.value.clone()).collect(),
         path_prefix: table.take("path_prefix").and_then(|item| path_prefix(&item)).unwrap_or_default(),
         upstream: upstream.as_ref().map_or_else(upstream::nowhere, |at| at.value.clone()),
         preserve_host: table.flag("preserve_host").unwrap_or_default(),
         organization,
-        trusted_proxies: table.list("trusted_proxies").iter().filter_map(network).collect(),
+        trusted_proxies: listener::peers(&table, "trusted_proxies"),
         actor_headers: actor(document, table.table("actor"), &keys),
         api_key_headers: keys,
         odd_paths: table.choice("odd_paths").map(|word| match word {
@@ -204,7 +204,7 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
     Source { config, table: place, name, listen, hosts, upstream }
 }
 
-fn addresses(table: &Table<'_>) -> Vec<At<SocketAddr>> {
+fn addresses(table: &Table<'_>) -> Vec<At<ListenAddress>> {
     let Some(item) = table.take("listen") else { return Vec::new() };
     let items = item.one_or_list();
     if items.is_empty() {
@@ -213,7 +213,7 @@ fn addresses(table: &Table<'_>) -> Vec<At<SocketAddr>> {
             Some("write listen = \"127.0.0.1:8080\"".to_owned()),
         );
     }
-    items.iter().filter_map(Item::address).collect()
+    items.iter().filter_map(listener::listen_address).collect()
 }
 
 fn host(item: &Item<'_>) -> Option<At<String>> {
@@ -297,17 +297,6 @@ fn organization(item: &Item<'_>, api_keys: &[String]) -> Option<(Organization, O
         }
         Some(_) => {
             item.refuse("is not a placeholder", Some("write it as in the catalogue, like \":organization\""))
-        }
-    }
-}
-
-fn network(item: &Item<'_>) -> Option<IpNet> {
-    let text = item.text()?.value;
-    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    match network {
-        Ok(network) => Some(network),
-        Err(_) => {
-            item.refuse("is not an address or network", Some("write it like \"10.0.0.0/8\" or \"::1\""))
         }
     }
 }

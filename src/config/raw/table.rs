@@ -102,6 +102,11 @@ impl<'d> Table<'d> {
         Some(tables)
     }
 
+    /// Whether the table is in the file.
+    pub(crate) fn is_present(&self) -> bool {
+        self.entries.is_some()
+    }
+
     /// Ends the walk: every key that nobody took is unknown.
     pub(crate) fn finish(self) {
         debug_assert!(
@@ -235,7 +240,7 @@ impl<'d> Table<'d> {
 
 /// Keys of later builds.
 const LATER: &[(&str, &str)] = &[
-    ("tls", "TLS for clients is not in this build yet"),
+    ("tls", "TLS belongs to the address: write it under a [[listener]] with that address, as [listener.tls]"),
     ("notify", "notices by e-mail and webhook are not in this build yet"),
     ("container", "object stores other than S3's are not in this build yet"),
     ("filter", "filters by record are not in this build yet; `sources` chooses by log source"),

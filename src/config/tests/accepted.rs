@@ -127,7 +127,7 @@ format = "json"
     );
     assert!(options.preserve_host);
     assert_eq!(options.organization, Organization::Header("x-org".into()));
-    assert_eq!(options.trusted_proxies.len(), 2);
+    assert_eq!(options.trusted_proxies.networks.len(), 2);
     assert_eq!(options.odd_paths, Some(OddPaths::Refuse));
     assert_eq!(options.api_key_headers, ["x-key"]);
     assert_eq!(options.actor_headers.email.as_deref(), Some("x-mail"));

@@ -40,13 +40,37 @@ fn sample_bucket() -> String {
     bucket.replace("path = \"onrecord-objects\"\n", "").replace("# bucket = ", "bucket = ")
 }
 
+/// The section that begins at this line of `proxy.toml`, be it in a comment.
+fn header(line: &str) -> Option<String> {
+    let line = line.strip_prefix("# ").unwrap_or(line);
+    let header = line.strip_prefix('[')?.strip_suffix(']')?;
+    Some(header.trim_matches(['[', ']']).to_owned())
+}
+
+/// A text with a `[[listener]]` and, in the section of this name, this line.
+fn with_listener(section: &str, key: &str, line: &str) -> String {
+    let mut text = format!("{SMALL}[[listener]]\naddress = \"127.0.0.1:8080\"\n");
+    if section == "listener" {
+        return if key == "address" { text } else { text + line };
+    }
+    text += "[listener.tls]\n";
+    for company in ["certificates = [{ chain = \"c.pem\" }]\n", "client_ca = [\"ca.pem\"]\n"] {
+        let is_it = !line.is_empty() && company.starts_with(&format!("{key} = "));
+        text += if is_it { "" } else { company };
+    }
+    if key == "client_crl" {
+        text += "client_certificates = \"optional\"\n";
+    }
+    text + line
+}
+
 /// Lines of `proxy.toml` with their section: a commented-out key, or one that is set.
 fn sample_keys() -> Vec<(String, String, bool)> {
     let mut section = String::new();
     let mut keys = Vec::new();
     for line in SAMPLE.lines() {
-        if line.starts_with('[') {
-            section = line.trim_matches(['[', ']']).to_owned();
+        if let Some(header) = header(line) {
+            section = header;
         }
         let (commented, line) = line.strip_prefix("# ").map_or((false, line), |line| (true, line));
         let key = line.split_once(" = ").map(|(key, _)| key);
@@ -81,11 +105,20 @@ fn uncommented(sample: &str, section: &str, key: &str) -> String {
     let mut at = String::new();
     let mut text = String::new();
     for line in sample.lines() {
-        if line.starts_with('[') {
-            at = line.trim_matches(['[', ']']).to_owned();
+        let head = header(line);
+        let is_header = head.is_some();
+        if let Some(header) = head {
+            at = header;
         }
-        let hit = at == section && line.starts_with(&format!("# {key} = "));
+        // A section that is in a comment as a whole comes out with what it can't be without.
+        let needed = section == "listener.tls" && line.starts_with("# certificates = ");
+        let hit = at == section
+            && line.starts_with("# ")
+            && (is_header || needed || line.starts_with(&format!("# {key} = ")));
         let line = if hit { &line[2..] } else { line };
+        if hit && key == "client_crl" && line.starts_with(key) {
+            text += "client_certificates = \"optional\"\nclient_ca = [\"ca.pem\"]\n";
+        }
         text += &if hit { with_company(key, &format!("{line}\n")) } else { format!("{line}\n") };
     }
     text
@@ -111,6 +144,10 @@ fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
         let config = valid(&text);
         let described = SECTIONS.iter().find(|known| known.path == section).and_then(|known| known.key(&key));
         match described.unwrap().absent {
+            Absent::Value(_) if section == "listener.tls" => {
+                let plain = valid(&uncommented(SAMPLE, "listener.tls", "certificates"));
+                assert_eq!(config, plain, "{section}.{key} is not shown with its default");
+            }
             Absent::Value(_) => assert_eq!(&config, plain, "{section}.{key} is not shown with its default"),
             _ => assert_ne!(&config, plain, "{section}.{key} does nothing"),
         }
@@ -122,11 +159,14 @@ fn defaults_in_the_reference_are_those_of_the_types() {
     for section in SECTIONS {
         for key in section.keys {
             let base = if of_a_bucket(section.path, key.name) { BUCKET } else { SMALL };
-            let plain = valid(base);
+            let is_listener = section.path.starts_with("listener");
+            let plain =
+                valid(&if is_listener { with_listener(section.path, key.name, "") } else { base.to_owned() });
             let Absent::Value(value) = key.absent else { continue };
             let line = format!("{} = {value}\n", key.name);
             let text = match section.path {
                 "" => format!("{line}{SMALL}"),
+                below if is_listener => with_listener(below, key.name, &line),
                 "source" => SMALL.replace("[[destination]]", &format!("{line}[[destination]]")),
                 "destination" => format!("{base}{line}"),
                 below if below.starts_with("source.") => {
@@ -154,10 +194,12 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (Kind::Secret, _) => "{ env = \"OTHER\" }".into(),
         (Kind::List(_), "routes") => "[{ template = \"/things/:id\", class = \"strict\" }]".into(),
         (Kind::List(_), "sources") => "[\"cma\"]".into(),
-        (Kind::List(_), "trusted_proxies") => "[\"10.0.0.0/8\"]".into(),
+        (Kind::List(_), "certificates") => "[{ chain = \"other.pem\" }]".into(),
+        (Kind::List(_), "trusted_proxies" | "proxy_protocol") => "[\"10.0.0.0/8\"]".into(),
         (Kind::List(_), "catalogues") => "[\"microcms\"]".into(),
         (Kind::List(_), _) => "[\"other\"]".into(),
         (_, "methods") => "{ DELETE = \"strict\" }".into(),
+        (_, "mode") => "\"0600\"".into(),
         (_, "listen") => "\"127.0.0.1:7777\"".into(),
         (_, "upstream") => "\"http://127.0.0.1:7778\"".into(),
         (_, "path") if section == "source.health" => "\"/other\"".into(),
@@ -180,18 +222,21 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
         for key in section.keys {
             // One value each in this build: nothing to change to. A new name is another section.
             if matches!(key.name, "type" | "format" if section.path == "destination")
-                || key.name == "name" && section.many
+                || matches!(key.name, "name" | "address") && section.many
             {
                 continue;
             }
             let base = if of_a_bucket(section.path, key.name) { BUCKET } else { SMALL };
+            let is_listener = section.path.starts_with("listener");
             let tls = with_tls(SMALL);
             let base = if of_tls(section.path, key.name) { tls.as_str() } else { base };
-            let plain = valid(base);
+            let plain =
+                valid(&if is_listener { with_listener(section.path, key.name, "") } else { base.to_owned() });
             let line = with_company(key.name, &format!("{} = {}\n", key.name, another(section.path, key)));
             let typed = format!("\n{} = ", key.name);
             let text = match section.path {
                 "" => format!("{line}{SMALL}"),
+                below if is_listener => with_listener(below, key.name, &line),
                 "source" | "destination" => {
                     let (mut source, mut destination) = base.split_once("[[destination]]").unwrap();
                     let part: &mut &str =
@@ -212,13 +257,13 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
             assert_eq!(reload.live.len() + reload.restart.len(), 1, "{name} is noticed once: {reload:?}");
             let row = match section.path {
                 below if below.starts_with("source.") => "| `[[source]]`".to_owned(),
+                "listener.tls" => "| `[[listener]]`".to_owned(),
                 "" | "server" | "ring" | "spool" | "admin" | "evidence" => "| top".to_owned(),
                 _ => format!("| `{}`", section.header()),
             };
             let row = table.lines().find(|line| line.starts_with(&row)).unwrap();
             let live = row.split('|').nth(2).unwrap();
-            let written =
-                if section.path.starts_with("source.") { section.header() } else { key.name.to_owned() };
+            let written = if section.path.contains('.') { section.header() } else { key.name.to_owned() };
             assert_eq!(live.contains(&format!("`{written}`")), !reload.live.is_empty(), "{name}");
         }
     }

@@ -136,7 +136,7 @@ fn keys_in_the_wrong_place_are_sent_to_the_right_one() {
     refused(&[
         (source("workers = 2"), "workers belongs in [server]"),
         (source("durability = \"strict\""), "begin it with [source.durability]"),
-        (source("[source.tls]\ncert = \"x\""), "TLS for clients is not in this build yet"),
+        (source("[source.tls]\ncert = \"x\""), "TLS belongs to the address"),
         (source("[source.limits]\nhead_byte = 1"), "did you mean head_bytes?"),
         (destination("bucket = \"b\""), "destination[0].bucket: is a key of type \"s3\""),
         (destination("container = \"b\""), "not in this build yet"),
@@ -444,4 +444,33 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_listener_that_can_not_be_meant_is_refused() {
+    let listener = |keys: &str| format!("{SMALL}[[listener]]\n{keys}");
+    let here = |keys: &str| listener(&format!("address = \"127.0.0.1:8080\"\n{keys}"));
+    refused(&[
+        (
+            listener("address = \"127.0.0.1:1\"\n"),
+            "no source listens there (hint: sources listen on 127.0.0.1:8080)",
+        ),
+        (here("[[listener]]\naddress = \"127.0.0.1:8080\"\n"), "has a section already: listener[0].address"),
+        (here("mode = \"rw-\"\n"), "is not a file's permissions in octal"),
+        (here("proxy_protocol = [\"lb.example\"]\n"), "is not an address or network"),
+        (here("[listener.tls]\n"), "has no certificate to show"),
+        (
+            here("[listener.tls]\ncertificates = [\"x.pem\"]\n"),
+            "must be { chain = \"path\", key = \"path\" }",
+        ),
+        (
+            here("[listener.tls]\ncertificates = [{ chain = \"x\" }]\nclient_certificates = \"required\"\n"),
+            "asks for client certificates of nobody",
+        ),
+        (
+            here("[listener.tls]\ncertificates = [{ chain = \"x\" }]\nclient_crl = [\"x\"]\n"),
+            "has revocation lists, but asks for no client certificates",
+        ),
+        (SMALL.replace("127.0.0.1:8080", "unix:"), "is not the path of a Unix socket"),
+    ]);
 }

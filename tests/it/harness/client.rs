@@ -121,8 +121,7 @@ impl Request {
 
     /// Sends it on a connection of its own and reads the answer.
     pub(crate) fn send(&self, to: SocketAddr) -> Response {
-        let mut connection = Connection::open(to);
-        connection.exchange(self)
+        Connection::open(to).exchange(self)
     }
 
     fn is_head(&self) -> bool {
@@ -168,9 +167,9 @@ pub(crate) struct Head {
     pub(crate) interim: Vec<u16>,
 }
 
-/// One client connection.
-pub(crate) struct Connection {
-    stream: TcpStream,
+/// One client connection: over TCP, unless it is said otherwise.
+pub(crate) struct Connection<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -197,14 +196,6 @@ impl Connection {
         socket2::SockRef::from(&self.stream).set_recv_buffer_size(16 * 1024).unwrap();
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap_or_else(|error| panic!("send: {error}"));
-    }
-
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
-    }
-
     /// Leaves at once, with a RST.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -213,6 +204,39 @@ impl Connection {
     /// Leaves in peace, with a FIN.
     pub(crate) fn close(self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Sends the pattern until nothing more is taken for half a second, or all is sent.
+    pub(crate) fn send_until_stuck(&mut self, size: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut sent = 0;
+        while sent < size {
+            let piece: Vec<u8> = (sent..size.min(sent + 65_536)).map(pattern_at).collect();
+            match self.stream.write(&piece) {
+                Ok(count) => sent += count,
+                Err(_) => break,
+            }
+        }
+        sent
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Over a stream that is there.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap_or_else(|error| panic!("send: {error}"));
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     /// Sends a whole request and reads its answer.
@@ -350,20 +374,6 @@ impl Connection {
             assert!(self.fill().unwrap() > 0, "the connection ended early");
         }
         String::from_utf8_lossy(&self.buffer).split(' ').nth(1).unwrap().parse().unwrap()
-    }
-
-    /// Sends the pattern until nothing more is taken for half a second, or all is sent.
-    pub(crate) fn send_until_stuck(&mut self, size: usize) -> usize {
-        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-        let mut sent = 0;
-        while sent < size {
-            let piece: Vec<u8> = (sent..size.min(sent + 65_536)).map(pattern_at).collect();
-            match self.stream.write(&piece) {
-                Ok(count) => sent += count,
-                Err(_) => break,
-            }
-        }
-        sent
     }
 
     /// True if the other side closes without sending a byte more.

@@ -19,6 +19,8 @@ use std::time::Duration;
 pub(crate) struct Source {
     name: String,
     listener: usize,
+    /// Further addresses; `{port}` is the listener's.
+    also: Vec<String>,
     keys: Vec<(String, String)>,
     limits: Vec<(String, String)>,
     actor: Vec<(String, String)>,
@@ -37,6 +39,7 @@ impl Source {
         let source = Self {
             name: name.to_owned(),
             listener: 0,
+            also: Vec::new(),
             keys: Vec::new(),
             limits: Vec::new(),
             actor: Vec::new(),
@@ -58,6 +61,18 @@ impl Source {
     /// A key and its value as TOML.
     pub(crate) fn key(mut self, key: &str, toml: &str) -> Self {
         self.keys.push((key.to_owned(), toml.to_owned()));
+        self
+    }
+
+    /// One more address to listen on.
+    pub(crate) fn also_listen(mut self, address: &str) -> Self {
+        self.also.push(address.to_owned());
+        self
+    }
+
+    /// The listener's port on every address of both families, and not on one alone.
+    pub(crate) fn both_families(mut self) -> Self {
+        self.also = vec!["0.0.0.0:{port}".to_owned(), "[::]:{port}".to_owned()];
         self
     }
 
@@ -99,6 +114,8 @@ impl Source {
 #[derive(Clone, Debug)]
 pub(crate) struct Builder {
     sources: Vec<Source>,
+    listeners: Vec<(usize, String)>,
+    raw: Vec<String>,
     sections: Vec<(String, String, String)>,
     destinations: Vec<(String, Vec<(String, String)>)>,
     files: Vec<(String, String)>,
@@ -124,6 +141,8 @@ impl Gateway {
             |section: &str, key: &str, value: &str| (section.to_owned(), key.to_owned(), value.to_owned());
         Builder {
             sources: Vec::new(),
+            listeners: Vec::new(),
+            raw: Vec::new(),
             sections: vec![
                 section("server", "workers", "2"),
                 section("server", "grace", "\"20s\""),
@@ -347,6 +366,13 @@ impl Gateway {
         predecessor
     }
 
+    /// Waits until it is ready.
+    pub(crate) fn wait(&mut self) {
+        if let Err(log) = self.wait_until_ready() {
+            panic!("the gateway did not become ready:\n{log}");
+        }
+    }
+
     /// Ready, or the log of a process that ended before.
     fn wait_until_ready(&mut self) -> Result<(), String> {
         let start = std::time::Instant::now();
@@ -395,6 +421,28 @@ impl Drop for Gateway {
 impl Builder {
     pub(crate) fn source(mut self, source: Source) -> Self {
         self.sources.push(source);
+        self
+    }
+
+    /// A `[[listener]]` for one of the gateway's listeners, with this TOML in it.
+    pub(crate) fn at_listener(mut self, number: usize, toml: &str) -> Self {
+        self.listeners.push((number, toml.to_owned()));
+        self
+    }
+
+    /// The same, before what is there already.
+    pub(crate) fn before_listener(mut self, number: usize, toml: &str) -> Self {
+        for (have, text) in &mut self.listeners {
+            if *have == number {
+                text.insert_str(0, toml);
+            }
+        }
+        self
+    }
+
+    /// Any TOML, as it is.
+    pub(crate) fn raw(mut self, toml: &str) -> Self {
+        self.raw.push(toml.to_owned());
         self
     }
 
@@ -512,7 +560,13 @@ impl Builder {
         }
         for source in &self.sources {
             let _ = writeln!(out, "\n[[source]]\nname = {:?}", source.name);
-            let _ = writeln!(out, "listen = \"{}\"", listeners[source.listener]);
+            let own = listeners[source.listener];
+            let mut listen: Vec<String> =
+                source.also.iter().map(|also| also.replace("{port}", &own.port().to_string())).collect();
+            if !source.also.iter().any(|also| also.contains("{port}")) {
+                listen.insert(0, own.to_string());
+            }
+            let _ = writeln!(out, "listen = {listen:?}");
             for (key, value) in &source.keys {
                 let _ = writeln!(out, "{key} = {value}");
             }
@@ -529,6 +583,12 @@ impl Builder {
                     let _ = writeln!(out, "{key} = {value}");
                 }
             }
+        }
+        for (number, keys) in &self.listeners {
+            let _ = writeln!(out, "\n[[listener]]\naddress = \"{}\"\n{keys}", listeners[*number]);
+        }
+        for toml in &self.raw {
+            let _ = writeln!(out, "\n{toml}");
         }
         let mut destinations = self.destinations.clone();
         if !destinations.iter().any(|(name, _)| name == "main") {

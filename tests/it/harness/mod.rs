@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod faults;
+pub(crate) mod front_tls;
 pub(crate) mod gateway;
 pub(crate) mod h2_origin;
 pub(crate) mod load;
