@@ -249,7 +249,8 @@ impl Body for ResponseBody {
             Self::Upstream(body) => body.poll(context),
             Self::Own(text) if text.is_empty() => Poll::Ready(None),
             Self::Own(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Self::Tunnel(_) => Poll::Ready(None),
+            // Not at its end, and nothing to come: a durable route's head does not wait for it.
+            Self::Tunnel(_) => Poll::Pending,
         }
     }
 

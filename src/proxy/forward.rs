@@ -129,15 +129,21 @@ pub(super) async fn forward(
     }
 
     let mut refusals = 0;
+    let mut is_again = false;
     loop {
         let (mut lease, tunnel) = match &wish {
-            None => (target.pool.acquire().await?, None),
+            None => match target.pool.ready() {
+                Some(lease) => (lease, None),
+                // Boxed, as below: requests that find a connection are not to carry the space.
+                None => (Box::pin(target.pool.acquire()).await?, None),
+            },
             Some(_) => {
-                let (lease, parts) = target.pool.acquire_for_upgrade().await?;
+                let (lease, parts) = Box::pin(target.pool.acquire_for_upgrade()).await?;
                 (lease, Some(parts))
             }
         };
-        address(target, &lease, &mut request)?;
+        address(target, &lease, &mut request, is_again)?;
+        is_again = true;
         let expectation = expects.then(|| hold_back(target, &lease, &mut request)).flatten();
         let spare = if lease.is_http2() { spare(&request) } else { None };
         account.upstream_attempt(&lease.endpoint().address);
@@ -195,7 +201,12 @@ pub(super) async fn forward(
 
 /// Gives the request the form that the connection's address and version want: with several
 /// addresses each has its own Host, and HTTP/2 has it in the target instead.
-fn address(target: &Target, lease: &Lease, request: &mut Request<RequestBody>) -> Result<(), ForwardError> {
+fn address(
+    target: &Target,
+    lease: &Lease,
+    request: &mut Request<RequestBody>,
+    is_again: bool,
+) -> Result<(), ForwardError> {
     let malformed = || {
         ForwardError::refused(
             StatusCode::BAD_REQUEST,
@@ -212,8 +223,8 @@ fn address(target: &Target, lease: &Lease, request: &mut Request<RequestBody>) -
         *request.version_mut() = Version::HTTP_11;
     }
     if target.host.is_some()
+        && (is_again || lease.endpoint().is_further())
         && let Some(host) = lease.endpoint().host.as_ref()
-        && target.host.as_ref() != Some(host)
     {
         request.headers_mut().insert(HOST, host.clone());
     }

@@ -47,3 +47,4 @@ mod upstream_addresses;
 mod upstream_http2;
 mod upstream_limits;
 mod upstream_tls;
+mod websocket_suite;

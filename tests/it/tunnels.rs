@@ -254,3 +254,21 @@ fn a_connection_serves_requests_before_it_is_upgraded() {
     until("both records", PATIENCE, || (gateway.records().len() == 2).then_some(()));
     gateway.finish();
 }
+
+#[test]
+fn a_tunnel_of_a_durable_or_strict_route_opens_at_once_and_is_on_record_at_its_end() {
+    let origin = EchoOrigin::start();
+    for class in ["durable", "strict"] {
+        let source =
+            Source::new("api", &origin.url()).key("durability", &format!("{{ reads = \"{class}\" }}"));
+        let mut gateway = Gateway::builder().source(source).start();
+        let mut stream = upgrade(gateway.address(), "/echo");
+        assert!(read_head(&mut stream).contains(" 101 "), "{class}");
+        stream.write_all(b"12345").unwrap();
+        stream.read_exact(&mut [0; 5]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0; 5]).unwrap(), 0);
+        let records = gateway.finish();
+        assert_eq!(facts(one(&records, "/echo")), (101, 5, 5, "success", ""), "{class}");
+    }
+}

@@ -10,24 +10,26 @@ use crate::proxy::body::RequestBody;
 use bytes::Bytes;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// Bytes of one response that an HTTP/2 upstream may send ahead of its reader.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for a connection: as much as all its streams, so that slow readers do not stop the others.
 const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
-/// Streams of a connection until the upstream has said how many it allows.
-const FIRST_STREAMS: usize = 100;
+/// Between two looks at whether the upstream's settings have come, beside those at each read.
+const SETTINGS_LOOK: Duration = Duration::from_millis(20);
 /// Between two pings of an HTTP/2 connection with requests in flight, and for their answer.
 const PING: Duration = Duration::from_secs(20);
 
@@ -75,9 +77,25 @@ pub(in crate::proxy) enum Sender {
 #[derive(Clone, Debug)]
 pub(in crate::proxy) struct Multiplexed {
     pub(in crate::proxy) sender: http2::SendRequest<RequestBody>,
-    /// Streams that the upstream allows.
-    pub(super) limit: Rc<Cell<usize>>,
+    connection: Rc<RefCell<Option<Http2Connection>>>,
     pub(super) open: Rc<Cell<usize>>,
+}
+
+type Http2Connection = http2::Connection<TokioIo<UpstreamIo>, RequestBody, OnWorker>;
+
+impl Multiplexed {
+    /// Whether it can take one more request: it is open, and the upstream allows another
+    /// stream. What goes beyond would wait for others to end.
+    pub(super) fn has_room(&self) -> bool {
+        !self.sender.is_closed() && self.open.get() < allowed(&self.connection)
+    }
+}
+
+/// Streams that the upstream allows; 0 until it has said so, and when the connection is over.
+fn allowed(connection: &RefCell<Option<Http2Connection>>) -> usize {
+    // Borrowed while it is polled, where nobody asks.
+    let Ok(connection) = connection.try_borrow() else { return 0 };
+    connection.as_ref().map_or(0, Http2Connection::current_max_send_streams)
 }
 
 /// Opens the bytes' way: TCP or Unix socket, and TLS on it. True: HTTP/2 was agreed on.
@@ -141,29 +159,38 @@ pub(super) async fn begin_http1(
 }
 
 async fn begin_http2(io: UpstreamIo) -> Result<Sender, ConnectError> {
-    let (sender, mut connection) = http2::Builder::new(OnWorker)
+    let heard = Arc::new(Notify::new());
+    let (sender, connection) = http2::Builder::new(OnWorker)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_max_send_streams(FIRST_STREAMS)
+        .initial_max_send_streams(0)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(io.telling(&heard)))
         .await
         .map_err(failed)?;
-    let limit = Rc::new(Cell::new(FIRST_STREAMS));
-    let told = Rc::clone(&limit);
+    let connection = Rc::new(RefCell::new(Some(connection)));
+    let driven = Rc::clone(&connection);
     tokio::task::spawn_local(async move {
-        let _ = poll_fn(|context| {
-            let result = Pin::new(&mut connection).poll(context);
-            if result.is_pending() {
-                told.set(connection.current_max_send_streams());
-            }
-            result
+        let _ = poll_fn(|context| match &mut *driven.borrow_mut() {
+            Some(connection) => Pin::new(connection).poll(context),
+            None => Poll::Ready(Ok(())),
         })
         .await;
+        // Gone with all that waits in it: those requests are told, and go another way.
+        driven.borrow_mut().take();
     });
-    Ok(Sender::Http2(Multiplexed { sender, limit, open: Rc::default() }))
+    // The upstream speaks first (RFC 9113 §3.4): from its settings on it is known how many
+    // requests can share the connection.
+    while allowed(&connection) == 0 {
+        if sender.is_closed() {
+            return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        }
+        // The settings count once they are acknowledged, which may be after the read.
+        let _ = timeout(SETTINGS_LOOK, heard.notified()).await;
+    }
+    Ok(Sender::Http2(Multiplexed { sender, connection, open: Rc::default() }))
 }
 
 fn failed(error: hyper::Error) -> ConnectError {

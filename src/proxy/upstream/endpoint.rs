@@ -68,14 +68,17 @@ impl Endpoint {
         })
     }
 
+    /// Whether it is of another configured address than the first.
+    #[inline]
+    pub(in crate::proxy) fn is_further(&self) -> bool {
+        self.configured > 0
+    }
+
     /// Takes a connection that is ready for a request.
     pub(super) fn take(&self, now: u64) -> Option<Sender> {
         if self.speaks_http2.get() {
             let mut shared = self.multiplexed.borrow_mut();
-            let found = shared.iter_mut().find(|shared| {
-                let connection = &shared.connection;
-                !connection.sender.is_closed() && connection.open.get() < connection.limit.get()
-            })?;
+            let found = shared.iter_mut().find(|shared| shared.connection.has_room())?;
             found.last_used = now;
             found.connection.open.set(found.connection.open.get() + 1);
             return Some(Sender::Http2(found.connection.clone()));

@@ -2,9 +2,11 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
 use tokio_rustls::client::TlsStream;
 
 /// The bytes of a connection to an upstream: TCP, TLS, or a Unix socket.
@@ -13,6 +15,7 @@ pub(crate) struct UpstreamIo {
     transport: Transport,
     hears_out: bool,
     deaf: bool,
+    heard: Option<Arc<Notify>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl From<UnixStream> for UpstreamIo {
 
 impl UpstreamIo {
     fn new(transport: Transport) -> Self {
-        Self { transport, hears_out: false, deaf: false }
+        Self { transport, hears_out: false, deaf: false, heard: None }
     }
 
     /// Hears an upstream out that stops reading: what can't be written any more is thrown
@@ -52,6 +55,13 @@ impl UpstreamIo {
     #[must_use]
     pub(super) fn hearing_out(mut self) -> Self {
         self.hears_out = true;
+        self
+    }
+
+    /// Tells whoever waits for it of each read.
+    #[must_use]
+    pub(super) fn telling(mut self, heard: &Arc<Notify>) -> Self {
+        self.heard = Some(Arc::clone(heard));
         self
     }
 
@@ -107,7 +117,13 @@ impl AsyncRead for UpstreamIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        carried!(this, stream => stream.poll_read(context, buffer))
+        let result = carried!(this, stream => stream.poll_read(context, buffer));
+        if let Some(heard) = &this.heard
+            && result.is_ready()
+        {
+            heard.notify_one();
+        }
+        result
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Pool {
     stats: Arc<LaneStats>,
     rules: Rules,
     state: RefCell<State>,
+    /// Held by the one who looks names up on the spot.
+    resolving: tokio::sync::Mutex<()>,
     report: Arc<Mutex<Vec<EndpointReport>>>,
 }
 
@@ -132,8 +134,8 @@ impl Pool {
             slow_start_ticks: ticks(forward.slow_start),
         };
         let report = shared.reporter();
-        let state = RefCell::default();
-        let pool = Rc::new(Self { shared, limits, timers, stats, rules, state, report });
+        let (state, resolving) = (RefCell::default(), tokio::sync::Mutex::default());
+        let pool = Rc::new(Self { shared, limits, timers, stats, rules, state, resolving, report });
         pool.look_around();
         pool
     }
@@ -148,6 +150,13 @@ impl Pool {
     #[must_use]
     pub(crate) fn forward(&self) -> &super::ForwardOptions {
         self.shared.forward()
+    }
+
+    /// A connection for a request that is ready now. Apart from [`Self::acquire`], so that a
+    /// request which finds one does not carry the space of making one.
+    #[inline]
+    pub(in crate::proxy) fn ready(self: &Rc<Self>) -> Option<Lease> {
+        self.take().ok()
     }
 
     /// A connection for a request: one that is ready, or a new one.
@@ -303,6 +312,15 @@ impl Pool {
     /// Looks the names up on the spot: the watch has not yet, or could not.
     async fn resolve_now(&self, deadline: Instant) -> Result<(), ForwardError> {
         let upstream = self.shared.upstream();
+        // One at a time: a name that is not there must not take a thread for each request.
+        let Ok(_one) =
+            timeout(deadline.saturating_duration_since(Instant::now()), self.resolving.lock()).await
+        else {
+            return Err(ForwardError::ConnectTimeout { authority: upstream.listed() });
+        };
+        if !self.state.borrow().endpoints.is_empty() {
+            return Ok(());
+        }
         let mut view = View::default();
         let mut failed = None;
         for (configured, address) in upstream.addresses.iter().enumerate() {
