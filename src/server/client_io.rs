@@ -55,10 +55,13 @@ pub(super) struct Progress {
     /// Nothing of a response is left to be written.
     answered: Cell<bool>,
     fault: Cell<Option<Fault>>,
+    /// Response bodies of an HTTP/2 connection that wait for the client to make room.
+    offered: Cell<usize>,
+    stall: Timer,
 }
 
 impl Progress {
-    pub(super) fn new(timer: Timer, limits: IoLimits) -> Rc<Self> {
+    pub(super) fn new(timer: Timer, stall: Timer, limits: IoLimits) -> Rc<Self> {
         // A new connection has as long for its first byte as for its head.
         timer.set(limits.head);
         Rc::new(Self {
@@ -71,6 +74,8 @@ impl Progress {
             multiplexed: Cell::new(false),
             answered: Cell::new(true),
             fault: Cell::new(None),
+            offered: Cell::new(0),
+            stall,
         })
     }
 
@@ -92,6 +97,12 @@ impl Progress {
     /// makes a record of its own, or in a body, whose exchange has one.
     pub(super) fn take_fault(&self) -> Option<(Fault, bool)> {
         self.fault.take().map(|fault| (fault, self.phase.get() == Phase::Refused))
+    }
+
+    /// Ready when the client of an HTTP/2 connection has taken nothing of any response for as
+    /// long as one of HTTP/1.1 may take for its next bytes: it keeps its windows shut.
+    pub(super) fn poll_stall(&self, context: &Context<'_>) -> Poll<()> {
+        self.stall.poll(context)
     }
 
     /// The connection carries many exchanges at once: heads are not told from bodies.
@@ -138,18 +149,40 @@ impl Progress {
 
 /// Held by each exchange of a connection while it lasts.
 #[derive(Debug)]
-pub(super) struct InExchange(Rc<Progress>);
+pub(super) struct InExchange {
+    progress: Rc<Progress>,
+    offers: bool,
+}
 
 impl InExchange {
     pub(super) fn new(progress: &Rc<Progress>) -> Self {
         progress.begin();
-        Self(Rc::clone(progress))
+        Self { progress: Rc::clone(progress), offers: false }
+    }
+
+    /// Notes whether the response waits for the client to take more of it; in HTTP/1.1 the
+    /// socket tells.
+    pub(super) fn offer(&mut self, offers: bool) {
+        let progress = &self.progress;
+        if offers && progress.multiplexed.get() {
+            progress.stall.set(progress.limits.write);
+        }
+        match (self.offers, offers) {
+            (false, true) => progress.offered.set(progress.offered.get() + 1),
+            (true, false) => progress.offered.set(progress.offered.get() - 1),
+            _ => {}
+        }
+        if progress.offered.get() == 0 {
+            progress.stall.clear();
+        }
+        self.offers = offers;
     }
 }
 
 impl Drop for InExchange {
     fn drop(&mut self) {
-        self.0.end();
+        self.offer(false);
+        self.progress.end();
     }
 }
 

@@ -27,6 +27,13 @@ use tokio::io::AsyncReadExt;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 200;
+/// Streams that a client may have reset before they were looked at, until the connection is
+/// closed ("rapid reset", CVE-2023-44487).
+const MAX_RESET_STREAMS: usize = 20;
+/// Streams that may end by the client's own fault, until the connection is closed.
+const MAX_ERROR_STREAMS: usize = 256;
+/// Bytes of one response that wait for a client's window.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// What TLS settled on, where it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +56,7 @@ pub(super) async fn serve(
     let io_limits =
         IoLimits { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.body_timeout };
     let tunnels = tunnel::Slot::default();
-    let progress = Progress::new(worker.lane.timers().timer(), io_limits);
+    let progress = Progress::new(worker.lane.timers().timer(), worker.lane.timers().timer(), io_limits);
     let mut stream = stream;
     let (first, is_http2) = match agreed {
         Some(Protocol::Http2) => (Vec::new(), true),
@@ -80,6 +87,9 @@ pub(super) async fn serve(
         let mut connection = pin!(
             http2::Builder::new(LocalExecutor)
                 .max_concurrent_streams(MAX_STREAMS)
+                .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+                .max_local_error_reset_streams(MAX_ERROR_STREAMS)
+                .max_send_buf_size(SEND_BUFFER)
                 .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
                 .serve_connection(io, counted)
         );
@@ -89,7 +99,10 @@ pub(super) async fn serve(
                 told = true;
                 connection.as_mut().graceful_shutdown();
             }
-            connection.as_mut().poll(context)
+            match (connection.as_mut().poll(context), progress.poll_stall(context)) {
+                (Poll::Pending, Poll::Ready(())) => Poll::Ready(Ok(())),
+                (result, _) => result,
+            }
         })
         .await
     } else {
@@ -134,7 +147,7 @@ pub(super) async fn serve(
         end_of_http1(&progress, result.err(), worker.is_draining())
     };
     if let Some(refusal) = end {
-        if refusal.error == ErrorType::ClientTimeout {
+        if refusal.error == ErrorType::ClientTimeout || is_http2 {
             worker.lane.stats().refusals.add(refusal.error);
         }
         worker.lane.record_refusal(&listener.first(), &peer, &refusal);
@@ -192,8 +205,17 @@ fn end_of_http1(progress: &Progress, error: Option<hyper::Error>, is_draining: b
     }
 }
 
-/// The same of HTTP/2: streams in flight have their own records; this one tells of the connection.
+/// The same of HTTP/2: streams in flight have their own records; this one tells of the
+/// connection, where it was closed for what the client did with its frames.
 fn end_of_http2(progress: &Progress, error: &hyper::Error) -> Option<Refusal> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let is_ours = error.is_library() && !error.is_io();
+            return is_ours.then(|| refused(progress, 0, ErrorType::Malformed));
+        }
+        cause = error.source();
+    }
     error.is_parse().then(|| refused(progress, 0, ErrorType::Malformed))
 }
 

@@ -29,17 +29,18 @@ impl Slot {
     pub(super) fn divert(
         &self,
         response: Response<RecordedBody<ResponseBody>>,
-        guard: InExchange,
+        mut guard: InExchange,
     ) -> Response<Guarded> {
         if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return response.map(|body| Guarded { body, _guard: Some(guard) });
+            guard.offer(!response.body().is_end_stream());
+            return response.map(|body| Guarded { body, guard: Some(guard) });
         }
         let (head, body) = response.into_parts();
         if let (ResponseBody::Tunnel(tunnel), Some(exchange)) = body.into_parts() {
             *self.0.borrow_mut() = Some(Ready { tunnel: *tunnel, exchange, _guard: guard });
         }
         let body = RecordedBody::off_record(ResponseBody::Own(Bytes::new()));
-        Response::from_parts(head, Guarded { body, _guard: None })
+        Response::from_parts(head, Guarded { body, guard: None })
     }
 
     pub(super) fn take(&self) -> Option<Ready> {
@@ -59,7 +60,7 @@ impl Ready {
 #[derive(Debug)]
 pub(super) struct Guarded {
     body: RecordedBody<ResponseBody>,
-    _guard: Option<InExchange>,
+    guard: Option<InExchange>,
 }
 
 impl Body for Guarded {
@@ -70,7 +71,13 @@ impl Body for Guarded {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        if let Some(guard) = &mut this.guard {
+            // Whoever asks has room; after a frame it is the client's turn, else the upstream's.
+            guard.offer(matches!(frame, Poll::Ready(Some(Ok(_)))) && !this.body.is_end_stream());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,10 +1,10 @@
 //! How the front behaves on one connection: order, refusals, upgrades that are none, limits.
 
+use crate::harness::PATIENCE;
 use crate::harness::client::{Connection, H2, get, request};
 use crate::harness::gateway::{Gateway, Source};
 use crate::harness::origin::Origin;
 use crate::harness::records::{assert_gapless, list, one};
-use crate::harness::{PATIENCE, until};
 
 #[test]
 fn pipelined_requests_are_answered_in_order_and_each_is_on_record() {
@@ -192,16 +192,63 @@ fn half_a_head_behind_a_request_runs_out_of_time_and_is_on_record() {
     assert!(records.iter().any(|record| record.error() == "client_timeout" && record.status() == 408));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http2_takes_on_no_new_meaning_as_http1() {
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[test]
+fn floods_and_broken_frames_of_http2_close_the_connection_and_are_on_record() {
     let origin = Origin::start();
     let mut gateway = Gateway::before(&origin.url());
-    let client = H2::open(gateway.address()).await;
-    assert_eq!(client.send("GET", "/plain", Vec::new()).await.status, 200);
-    assert_eq!(client.send("POST", "/body", b"abc".to_vec()).await.status, 200);
-    assert_eq!(origin.one("/body").all("content-length"), ["3"]);
-    drop(client);
+    // GET http / with :authority `a`, by the static table and literals without indexing.
+    let head = [&[0x82, 0x86, 0x84, 0x01, 0x01][..], b"a"].concat();
+    let rapid: Vec<u8> = (0..2000u32)
+        .flat_map(|number| {
+            let stream = 2 * number + 1;
+            [frame(1, 5, stream, &head), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+        })
+        .collect();
+    let endless = [frame(1, 0, 1, &head)]
+        .into_iter()
+        .chain((0..20_000).map(|_| frame(9, 0, 1, &[0x40, 1, b'x', 1, b'y'])))
+        .collect::<Vec<_>>()
+        .concat();
+    let attacks = [
+        ("rapid reset", rapid),
+        ("endless head", endless),
+        ("ping of 7 bytes", frame(6, 0, 0, &[0; 7])),
+        ("data on a stream that is not open", frame(0, 0, 1, b"x")),
+        ("broken compression", frame(1, 5, 1, &[0xff; 12])),
+    ];
+    for (name, bytes) in &attacks {
+        let mut connection = Connection::open(gateway.address());
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        connection.send(&frame(4, 0, 0, &[]));
+        let _ = connection.try_send(bytes);
+        // It ends by itself: reading comes to an end.
+        let end = connection.response(false).map(|response| response.status);
+        assert!(end.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock), "{name}: still open");
+    }
+    assert_eq!(get("/after").send(gateway.address()).status, 200);
     let records = gateway.finish();
     assert_gapless(&records);
-    until("both records", PATIENCE, || (records.len() == 2).then_some(()));
+    let told = records.iter().filter(|record| record.error() == "malformed" && record.status() == 0).count();
+    assert_eq!(told, attacks.len(), "{}", list(&records));
+    assert!(origin.seen().len() < 500, "{} of 2,000 reset requests went on", origin.seen().len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_http2_that_keeps_its_windows_shut_is_cut_off() {
+    let origin = Origin::start();
+    let source = Source::new("api", &origin.url()).limit("body_timeout", "\"1s\"");
+    let mut gateway = Gateway::builder().source(source).start();
+    let client = H2::open(gateway.address()).await;
+    // Its body is never read, so that the stream's window fills up and stays so.
+    let held = client.start("GET", "/stalled?size=100000000", Vec::new()).await;
+    let records = gateway.wait_for_records(1, PATIENCE);
+    assert_eq!(one(&records, "/stalled").outcome(), "aborted");
+    drop(held);
+    assert_gapless(&gateway.finish());
 }

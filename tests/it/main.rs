@@ -30,6 +30,7 @@ mod forged;
 mod forwarding;
 mod front;
 mod front_corpora;
+mod front_differential;
 mod fuzz_targets;
 mod outcomes;
 mod pipeline;
