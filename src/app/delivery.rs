@@ -1,19 +1,18 @@
 //! All destinations: a packer thread and a shipper task each.
 
+use super::actors::Actors;
 use super::keys::Signer;
 use crate::clock::Clock;
 use crate::deliver::{
     Destination, DestinationOptions, DestinationStatus, DirStore, S3Store, Shipper, StatusCell, Store,
 };
-use crate::enrich::directory::Directory;
 use crate::error_chain::Chain;
 use crate::format::Enrichment;
 use crate::metrics::Families;
 use crate::pack::{Outbox, PackEvent, PackOptions, Packer, PackerControl, SpoolSource};
-use crate::record::{Field, RecordView};
+use crate::record::RecordView;
 use crate::recorder::Progress;
 use crate::spool::Spool;
-use arc_swap::ArcSwapOption;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,7 +36,7 @@ pub(super) struct Common {
     pub(super) progress: Arc<Progress>,
     pub(super) metrics: Families,
     pub(super) signer: Signer,
-    pub(super) directory: Option<Arc<Directory>>,
+    pub(super) actors: Arc<Actors>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -53,7 +52,6 @@ struct Running {
 /// All running destinations.
 pub(super) struct Delivery {
     common: Common,
-    directory: Arc<ArcSwapOption<Directory>>,
     running: Mutex<Vec<Running>>,
 }
 
@@ -65,13 +63,7 @@ impl std::fmt::Debug for Delivery {
 
 impl Delivery {
     pub(super) fn new(common: Common) -> Self {
-        let directory = Arc::new(ArcSwapOption::new(common.directory.clone()));
-        Self { common, directory, running: Mutex::default() }
-    }
-
-    /// Actors are looked up here from now on.
-    pub(super) fn set_directory(&self, directory: Option<Arc<Directory>>) {
-        self.directory.store(directory);
+        Self { common, running: Mutex::default() }
     }
 
     /// Starts every destination. One that can't be started is told and left out: the others
@@ -151,12 +143,8 @@ impl Delivery {
             level: GZIP_LEVEL,
             signer: common.signer.name.clone(),
         };
-        let directory = Arc::clone(&self.directory);
-        let enrich = move |record: &RecordView<'_>, out: &mut Enrichment| {
-            if let Some(directory) = &*directory.load() {
-                resolve(directory, record, out);
-            }
-        };
+        let mut resolver = common.actors.resolver();
+        let enrich = move |record: &RecordView<'_>, out: &mut Enrichment| resolver.resolve(record, out);
         let (metrics, name) = (common.metrics.clone(), options.name.clone());
         let observer = move |event: PackEvent<'_>| observe(&metrics, &name, &event);
         Packer::new(pack, Arc::clone(&common.signer.key), common.clock.clone(), Box::new(source))
@@ -203,19 +191,6 @@ impl Delivery {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Fills in who acted, where the directory knows the credential or the id.
-fn resolve(directory: &Directory, record: &RecordView<'_>, out: &mut Enrichment) {
-    let fingerprint = record.bytes(Field::CredentialId).and_then(|id| <[u8; 16]>::try_from(id).ok());
-    let by_id = || directory.by_id(std::str::from_utf8(record.bytes(Field::ActorId)?).ok()?);
-    let Some(actor) = fingerprint.and_then(|id| directory.by_fingerprint(&id)).or_else(by_id) else { return };
-    let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    out.actor_type = said(actor.kind);
-    out.actor_id = said(&actor.id);
-    out.actor_name = said(&actor.name);
-    out.actor_email = said(&actor.email);
-    out.actor_provenance = Some("mapped".to_owned());
 }
 
 fn observe(metrics: &Families, destination: &str, event: &PackEvent<'_>) {

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// The file of the fingerprints' key, when it is made here.
 const FINGERPRINT_FILE: &str = "fingerprint.key";
+/// The configuration's key for another one.
+const FINGERPRINT_KEY: &str = "[actors] fingerprint_key";
 /// Bytes of a fingerprint key that is made here.
 const FINGERPRINT_BYTES: usize = 32;
 
@@ -77,36 +79,58 @@ pub(super) fn signer(config: &Config, spool: &Spool, instance: &str) -> Result<S
 }
 
 pub(super) fn fingerprinter(config: &Config, spool: &Spool) -> Result<Fingerprinter, StartError> {
-    const KEY: &str = "[actors] fingerprint_key";
     let secret = match &config.actors.fingerprint_key {
-        Some(reference) => resolve(KEY, reference)?,
+        Some(reference) => resolve(FINGERPRINT_KEY, reference)?,
         None => {
             let path = spool.keys_dir().join(FINGERPRINT_FILE);
             made_key(&path).map_err(|source| StartError::Read { what: "fingerprint key", path, source })?
         }
     };
+    fingerprinter_with(&secret, config)
+}
+
+/// Makes fingerprints as the gateway with this configuration does, whether it runs or not.
+///
+/// # Errors
+/// When there is no key, or it can't be read. None is made.
+pub fn fingerprinter_at_rest(config: &Config) -> Result<Fingerprinter, StartError> {
+    let secret = match &config.actors.fingerprint_key {
+        Some(reference) => resolve(FINGERPRINT_KEY, reference)?,
+        None => {
+            let path = config.spool.dir.join(Spool::KEYS).join(FINGERPRINT_FILE);
+            let read = std::fs::read(&path).map(Secret::new);
+            read.map_err(|source| StartError::Read { what: "fingerprint key", path, source })?
+        }
+    };
+    fingerprinter_with(&secret, config)
+}
+
+fn fingerprinter_with(secret: &Secret, config: &Config) -> Result<Fingerprinter, StartError> {
     if secret.expose().len() < 16 {
-        return Err(StartError::Key { key: KEY, why: "the key has less than 16 bytes".to_owned() });
+        let why = "the key has less than 16 bytes".to_owned();
+        return Err(StartError::Key { key: FINGERPRINT_KEY, why });
     }
-    Ok(Fingerprinter::new(&secret, &config.actors.fingerprint_key_name))
+    Ok(Fingerprinter::new(secret, &config.actors.fingerprint_key_name))
 }
 
 pub(super) fn directory(config: &Config) -> Result<Option<Arc<Directory>>, StartError> {
     let Some(path) = &config.actors.directory else { return Ok(None) };
+    read_directory(path).map(|directory| Some(Arc::new(directory)))
+}
+
+/// The directory in this file.
+pub(super) fn read_directory(path: &Path) -> Result<Directory, StartError> {
     let text = std::fs::read_to_string(path).map_err(|source| StartError::Read {
         what: "directory of actors",
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })?;
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let format = if is_json { DirectoryFormat::Json } else { DirectoryFormat::Csv };
-    match Directory::parse(&text, format) {
-        Ok(directory) => Ok(Some(Arc::new(directory))),
-        Err(problems) => {
-            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Err(StartError::Directory { path: path.clone(), problems: problems.join("\n") })
-        }
-    }
+    Directory::parse(&text, format).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        StartError::Directory { path: path.to_owned(), problems: problems.join("\n") }
+    })
 }
 
 fn resolve(key: &'static str, reference: &SecretRef) -> Result<Secret, StartError> {

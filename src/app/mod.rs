@@ -11,6 +11,7 @@
 //! last word; the packers pack what is left and close their chains; the shippers get a
 //! limited time to deliver it. What they can't deliver waits in the outbox.
 
+mod actors;
 mod admin_listener;
 mod delivery;
 mod entrances;
@@ -23,9 +24,9 @@ mod status;
 mod upstreams;
 
 pub use entrances::certificate_warnings;
+pub use keys::fingerprinter_at_rest;
 pub use site::{durabilities, odd_paths, routes};
 
-use crate::capture::actor::Fingerprinter;
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
@@ -38,6 +39,7 @@ use crate::recorder::{self, Progress};
 use crate::server::{self, ListenAddress, ListenError, SiteOptions, SocketFiles, Sockets, Stage, TlsError};
 use crate::spool::fs::{Fs, SystemFs};
 use crate::spool::{OpenError, Spool};
+use actors::Actors;
 use delivery::Delivery;
 use entrances::Entrances;
 use recovery::Recovery;
@@ -182,7 +184,7 @@ pub struct Gateway {
     delivery: Arc<Delivery>,
     recovery: Option<recovery::Handle>,
     admin_stop: watch::Sender<bool>,
-    fingerprinter: Arc<Fingerprinter>,
+    actors: Arc<Actors>,
     metrics: Families,
     view: Arc<StatusView>,
     spool: Arc<Spool>,
@@ -252,15 +254,12 @@ impl Gateway {
                 metrics.destination_gap_records.with_label_values(labels);
             }
         }
-        for result in RELOAD_RESULTS {
-            metrics.reloads.with_label_values(&[result]);
-        }
-        let fingerprinter = Arc::new(keys::fingerprinter(&config, &spool)?);
+        RELOAD_RESULTS.iter().for_each(|result| drop(metrics.reloads.with_label_values(&[result])));
+        let actors = Actors::open(&config, &spool, &metrics)?;
         let signer = keys::signer(&config, &spool, &instance)?;
-        let directory = keys::directory(&config)?;
         let refusing = Arc::new(AtomicBool::new(false));
         let upstreams = upstreams::make(&config)?;
-        let site = Arc::new(site::build(&config, &fingerprinter, &refusing, &metrics, &upstreams)?);
+        let site = Arc::new(site::build(&config, &actors, &refusing, &metrics, &upstreams)?);
 
         // A slot for every request in flight, and some for those that are just being refused.
         let slots = config.server.max_in_flight + config.server.max_in_flight / 16 + 64;
@@ -290,6 +289,7 @@ impl Gateway {
             .build()
             .map_err(|source| StartError::Thread { what: "runtime", source })?;
         upstreams::watch(&upstreams, background.handle());
+        actors.watch(background.handle());
         let public_key = signer.public();
         let delivery = Arc::new(Delivery::new(delivery::Common {
             instance: instance.clone(),
@@ -299,7 +299,7 @@ impl Gateway {
             progress,
             metrics: metrics.clone(),
             signer,
-            directory,
+            actors: Arc::clone(&actors),
             runtime: background.handle().clone(),
         }));
         let view = Arc::new(StatusView::new(status::Parts {
@@ -337,7 +337,7 @@ impl Gateway {
             delivery,
             recovery: None,
             admin_stop,
-            fingerprinter,
+            actors,
             metrics,
             view,
             spool,
@@ -420,10 +420,10 @@ impl Gateway {
         let reload = config.reload(&new);
         // Only what can change live is taken over; the rest stays until the restart.
         let merged = reload.config.clone();
-        let site = site::build(&merged, &self.fingerprinter, &self.refusing, &self.metrics, &self.upstreams)?;
+        let site = site::build(&merged, &self.actors, &self.refusing, &self.metrics, &self.upstreams)?;
         let directory = keys::directory(&merged)?;
         self.entrances.reload(&merged)?;
-        self.delivery.set_directory(directory);
+        self.actors.reload(&merged, directory);
         self.site.send_replace(Arc::new(site));
         self.view.set_sources(&merged);
         *config = merged;
@@ -432,8 +432,7 @@ impl Gateway {
 
     /// Says in status and metrics how the last reload went.
     pub fn note_reload(&self, problem: Option<String>) {
-        let [ok, refused] = RELOAD_RESULTS;
-        let result = if problem.is_none() { ok } else { refused };
+        let result = RELOAD_RESULTS[usize::from(problem.is_some())];
         self.metrics.reloads.with_label_values(&[result]).inc();
         self.view.set_config_problem(problem);
     }
@@ -456,6 +455,7 @@ impl Gateway {
                 tracing::error!("a worker panicked");
             }
         }
+        self.actors.close();
         let mut clean = true;
         if let Some(recorder) = self.recorder.take() {
             clean = recorder.finish();

@@ -2,7 +2,8 @@
 //! route tables, and joins them with the rules of capture.
 
 use super::StartError;
-use crate::capture::actor::{ActorRules, Fingerprinter};
+use super::actors::Actors;
+use crate::capture::actor::ActorRules;
 use crate::capture::redact::Redactor;
 use crate::capture::{Durabilities, SourcePlan};
 use crate::config::{CatalogueRef, Config, SourceConfig};
@@ -17,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 /// Builds all sources. `config` is checked; what can still fail is what it names.
 pub(super) fn build(
     config: &Config,
-    fingerprinter: &Arc<Fingerprinter>,
+    actors: &Actors,
     refusing: &Arc<AtomicBool>,
     metrics: &Families,
     upstreams: &[Arc<UpstreamShared>],
@@ -40,7 +41,8 @@ pub(super) fn build(
             trusted_proxies: options.trusted_proxies.clone(),
             actor: actor_rules(&options, &routes)?,
             redactor: Arc::new(Redactor::new(redacted)),
-            fingerprinter: Arc::clone(fingerprinter),
+            fingerprinter: Arc::clone(&actors.fingerprinter),
+            tokens: actors.handover(&options.name),
             labels,
             collector: metrics.requests.clone(),
             durabilities,

@@ -74,6 +74,8 @@ pub struct Claims<'r> {
     /// What is fingerprinted: the token or key; of Basic the decoded
     /// `user:password`, so that a user's new password is a new credential.
     pub credential: Option<Cow<'r, [u8]>>,
+    /// Whether the credential has the form of a JWT.
+    pub is_jwt: bool,
     /// The user of Basic. Not there where the password is empty or a filler
     /// (`x`, `x-oauth-basic`): then the user *is* an API key.
     pub user: Option<SmallVec<[u8; 64]>>,
@@ -186,7 +188,13 @@ impl ActorRules {
 
 impl<'r> Claims<'r> {
     fn of(authentication: Authentication, credential: Option<&'r [u8]>) -> Self {
-        Self { authentication, credential: credential.map(Cow::Borrowed), user: None, identity: None }
+        Self {
+            authentication,
+            credential: credential.map(Cow::Borrowed),
+            is_jwt: false,
+            user: None,
+            identity: None,
+        }
     }
 }
 
@@ -244,8 +252,9 @@ fn authorization(headers: &HeaderMap) -> Option<Claims<'_>> {
     };
     let (scheme, parameters) = (&value[..space], value[space..].trim_ascii_start());
     Some(if is_scheme(scheme, "bearer") {
-        let kind = if is_jwt(parameters) { Authentication::Jwt } else { Authentication::Bearer };
-        Claims::of(kind, Some(parameters))
+        let is_jwt = is_jwt(parameters);
+        let kind = if is_jwt { Authentication::Jwt } else { Authentication::Bearer };
+        Claims { is_jwt, ..Claims::of(kind, Some(parameters)) }
     } else if is_scheme(scheme, "basic") {
         basic(parameters)
     } else if is_per_request(scheme) {

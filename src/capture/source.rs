@@ -11,6 +11,7 @@ use super::lane::Lane;
 use super::options::Organization;
 use super::peer::{Peer, PeerSet};
 use super::redact::Redactor;
+use crate::identity::{Handover, Presenter};
 use crate::metrics::{RequestCollector, RouteLabel, SourceLabels, SourceStats};
 use crate::record::{Field, RecordWriter};
 use crate::routes::{Action, Matched, RequestVariants, RouteIndex, RouteTable, paths};
@@ -48,6 +49,8 @@ pub struct SourcePlan {
     pub redactor: Arc<Redactor>,
     /// Makes fingerprints of credentials.
     pub fingerprinter: Arc<Fingerprinter>,
+    /// Where its tokens are judged, if they are.
+    pub tokens: Option<Handover>,
     /// The labels of its counters.
     pub labels: Arc<SourceLabels>,
     /// Where its counters are registered.
@@ -76,6 +79,7 @@ impl SourcePlan {
 pub struct Source {
     plan: Arc<SourcePlan>,
     stats: Arc<SourceStats>,
+    tokens: Option<Presenter>,
     scratch: RefCell<Vec<u8>>,
 }
 
@@ -121,7 +125,8 @@ impl Source {
     #[must_use]
     pub fn new(plan: &Arc<SourcePlan>) -> Rc<Self> {
         let stats = plan.collector.source(&plan.labels);
-        Rc::new(Self { plan: Arc::clone(plan), stats, scratch: RefCell::default() })
+        let tokens = plan.tokens.as_ref().map(Presenter::new);
+        Rc::new(Self { plan: Arc::clone(plan), stats, tokens, scratch: RefCell::default() })
     }
 
     pub(super) fn stats(&self) -> &SourceStats {
@@ -238,7 +243,13 @@ impl Source {
     fn describe_actor(&self, claims: &Claims<'_>, writer: &mut RecordWriter<'_>) {
         writer.text(Field::ActorAuthentication, claims.authentication.as_str());
         if let Some(credential) = &claims.credential {
-            writer.bytes(Field::CredentialId, &self.plan.fingerprinter.fingerprint(credential));
+            let fingerprint = self.plan.fingerprinter.fingerprint(credential);
+            if let Some(tokens) = &self.tokens
+                && claims.is_jwt
+            {
+                tokens.present(fingerprint, credential);
+            }
+            writer.bytes(Field::CredentialId, &fingerprint);
             writer.text(Field::CredentialKey, self.plan.fingerprinter.key_name());
         }
         let id = claims.identity.map(|identity| identity.id).or(claims.user.as_deref());

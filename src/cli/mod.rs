@@ -8,6 +8,7 @@
 mod account;
 mod check;
 pub mod demo;
+mod fingerprint;
 mod health;
 mod http_get;
 mod keygen;
@@ -42,6 +43,7 @@ Examples:
   onrecord verify objects --key k.pub  has anything been changed or removed since?
   onrecord prove objects --id ID       the proof of one record, as a small file
   onrecord keygen --out signing.key    make the key that signs manifests
+  onrecord fingerprint                 whose credential is it? its name for the directory
 
 Exit codes:
   0   done
@@ -123,6 +125,21 @@ pub enum Command {
     /// to whoever verifies. A file that is there is never replaced; without --out the
     /// key itself goes to standard output and the public half to standard error.
     Keygen(KeygenArgs),
+    /// Compute a credential's fingerprint, as in `actor.credential.id`
+    ///
+    /// For the directory of actors, and to find what a credential did. The credential is
+    /// read from standard input, or typed without being shown: a token, an API key, or a
+    /// whole Authorization value. Uses the key that the configuration names, or the one
+    /// that the gateway has made in its spool. It is never written anywhere.
+    Fingerprint(FingerprintArgs),
+}
+
+/// What `onrecord fingerprint` takes.
+#[derive(Debug, Args)]
+pub struct FingerprintArgs {
+    /// The configuration file of the gateway
+    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
+    pub config: PathBuf,
 }
 
 /// What `onrecord run` takes.
@@ -287,6 +304,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Fingerprint(args) => fingerprint::run(&args),
     }
 }
 
@@ -337,6 +355,7 @@ mod tests {
             "onrecord prove objects --id 019a0000-0000-7000-8000-000000000000 --out p.json",
             "onrecord keygen --out signing.key --name onrecord/gw-1",
             "onrecord keygen --public --key signing.key",
+            "onrecord fingerprint --config proxy.toml",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap();
         }

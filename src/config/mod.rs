@@ -29,6 +29,9 @@ pub use reload::Reload;
 
 use crate::capture::RingOptions;
 use crate::deliver::DestinationOptions;
+use crate::enrich::actor::Identify;
+use crate::enrich::privacy::Personal;
+use crate::identity::JwtOptions;
 use crate::proxy::SourceOptions;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -96,6 +99,10 @@ pub struct SourceConfig {
     /// The placeholder (with its colon) that holds the organization, in place of
     /// the one that the catalogue names.
     pub organization_placeholder: Option<String>,
+    /// How its actors are known, in this order.
+    pub identify: Vec<Identify>,
+    /// How its tokens are checked; `None`: they are not.
+    pub jwt: Option<JwtOptions>,
 }
 
 /// A catalogue by name or by file.
@@ -123,6 +130,10 @@ pub struct ActorsOptions {
     pub fingerprint_key: Option<SecretRef>,
     /// Its name in records.
     pub fingerprint_key_name: String,
+    /// What becomes of actors' names.
+    pub names: Personal,
+    /// What becomes of their e-mail addresses.
+    pub emails: Personal,
 }
 
 /// The admin listener (`[admin]`).
@@ -166,7 +177,13 @@ pub enum LogFormat {
 
 impl Default for ActorsOptions {
     fn default() -> Self {
-        Self { directory: None, fingerprint_key: None, fingerprint_key_name: "default".to_owned() }
+        Self {
+            directory: None,
+            fingerprint_key: None,
+            fingerprint_key_name: "default".to_owned(),
+            names: Personal::Keep,
+            emails: Personal::Keep,
+        }
     }
 }
 

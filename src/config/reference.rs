@@ -82,6 +82,7 @@ pub static SECTIONS: &[&Section] = &[
     &raw::server::SECTION,
     &raw::source::SECTION,
     &raw::source::ACTOR,
+    &raw::identity::JWT,
     &raw::forward::SECTION,
     &raw::forward::HEALTH,
     &raw::durability::SECTION,

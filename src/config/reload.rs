@@ -55,7 +55,7 @@ impl Config {
             restart: instance, server.workers, server.grace, server.flush, server.max_connections,
                 server.max_in_flight, ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
                 spool.segment_bytes, spool.segment_age, spool.sync_interval, actors.fingerprint_key,
-                actors.fingerprint_key_name, admin.listen, evidence.key,
+                actors.fingerprint_key_name, actors.names, actors.emails, admin.listen, evidence.key,
                 evidence.previous_key, evidence.anchor, evidence.name, log.format;
         );
         for source in &mut running.sources {
@@ -100,10 +100,10 @@ impl Reload {
 fn compare_source(out: &mut Changes, path: &str, running: &mut SourceConfig, new: &SourceConfig) {
     let dotted = format!("{path}.");
     compare!(out, dotted, running, new;
-        live: catalogues, api_host, organization_placeholder, options.organization, options.trusted_proxies,
+        live: identify, catalogues, api_host, organization_placeholder, options.organization, options.trusted_proxies,
             options.actor_headers, options.api_key_headers, options.odd_paths, options.limits,
             options.durability;
-        restart: options.namespace, options.listen, options.hosts, options.path_prefix, options.upstream,
+        restart: jwt, options.namespace, options.listen, options.hosts, options.path_prefix, options.upstream,
             options.preserve_host, options.forward, options.health;
     );
 }
@@ -170,6 +170,8 @@ fn key(field: &str) -> String {
     match field {
         "actor_headers" => "actor",
         "organization_placeholder" => "organization",
+        "identify" => "actor.identify",
+        "jwt" => "actor.jwt",
         "bucket.name" => "bucket",
         "bucket.keys" => "access_key_id",
         other if other.starts_with("bucket.") => &other["bucket.".len()..],

@@ -145,6 +145,17 @@ impl Line<'_, '_> {
                 self.string(key, value);
             }
         }
+        let added = [
+            (entry.enrichment.and_then(|known| known.actor_unverified), "\"actor.unverified\":\""),
+            (entry.enrichment.and_then(|known| known.actor_issuer.as_deref()), "\"actor.issuer\":\""),
+            (entry.enrichment.and_then(|known| known.actor_app.as_deref()), "\"actor.app.id\":\""),
+            (entry.enrichment.and_then(|known| known.actor_delegate.as_deref()), "\"actor.delegate.id\":\""),
+        ];
+        for (value, key) in added {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                self.string(key, value.as_bytes());
+            }
+        }
         self.texts(&[(Field::ActorAuthentication, "\"actor.authentication\":\"")]);
         self.hex(Field::CredentialId, 16, "\"actor.credential.id\":\"");
         self.texts(&[(Field::CredentialKey, "\"actor.credential.key\":\"")]);

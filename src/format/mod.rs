@@ -41,6 +41,14 @@ pub struct Enrichment {
     pub actor_email: Option<String>,
     /// `actor.provenance`.
     pub actor_provenance: Option<String>,
+    /// `actor.unverified`: why a token did not prove who sent it.
+    pub actor_unverified: Option<&'static str>,
+    /// `actor.issuer`: who says who the actor is.
+    pub actor_issuer: Option<String>,
+    /// `actor.app.id`: the client that the actor's token was given to.
+    pub actor_app: Option<String>,
+    /// `actor.delegate.id`: who acts on the actor's behalf.
+    pub actor_delegate: Option<String>,
 }
 
 /// Adds to a record what its own bytes don't say.

@@ -57,6 +57,12 @@ pub struct Families {
     pub upstream_ejections: IntCounterVec,
     /// Connections to an address that could not be made.
     pub upstream_connect_failures: IntCounterVec,
+    /// Tokens that were judged, by source and result.
+    pub tokens: IntCounterVec,
+    /// Fetches of issuers' keys, by source and result.
+    pub key_fetches: IntCounterVec,
+    /// Readings of the changed directory of actors, by result.
+    pub directory_reloads: IntCounterVec,
     /// Configuration reloads by result.
     pub reloads: CounterVec,
     /// TLS handshakes by result.
@@ -208,6 +214,21 @@ impl Families {
                 "onrecord_upstream_connect_failures_total",
                 "Connections to an address that could not be made.",
                 address,
+            )?,
+            tokens: counters(
+                "onrecord_identity_tokens_total",
+                "Different tokens that were judged: good, or why not; or passed over because the queue was full.",
+                &["source", "result"],
+            )?,
+            key_fetches: counters(
+                "onrecord_identity_key_fetches_total",
+                "Readings of an issuer's key set.",
+                &["source", "result"],
+            )?,
+            directory_reloads: counters(
+                "onrecord_directory_reloads_total",
+                "Readings of the directory of actors after it had changed.",
+                &["result"],
             )?,
             reloads,
             tls_handshakes: counters(

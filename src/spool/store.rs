@@ -170,10 +170,13 @@ impl Spool {
         self.options.dir.join("outbox")
     }
 
+    /// The name of the folder of the keys that were made here.
+    pub const KEYS: &'static str = "keys";
+
     /// The folder of the keys that were made here.
     #[must_use]
     pub fn keys_dir(&self) -> PathBuf {
-        self.options.dir.join("keys")
+        self.options.dir.join(Self::KEYS)
     }
 
     /// The file system that it lies on.

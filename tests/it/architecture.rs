@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// on one floor, parts may know each other unless it is said otherwise.
 const FLOORS: [&[&str]; 7] = [
     &["bucket", "clock", "error_chain", "http1", "metrics", "record", "secret", "timer"],
-    &["routes", "format", "spool"],
+    &["routes", "format", "identity", "spool"],
     &["capture", "recorder", "enrich", "pack", "deliver", "evidence"],
     &["proxy", "server"],
     &["config", "admin"],

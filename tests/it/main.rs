@@ -15,6 +15,7 @@
 mod harness;
 mod harness_checks;
 
+mod actors;
 mod admin;
 mod architecture;
 mod bad_config;
@@ -36,6 +37,7 @@ mod outcomes;
 mod pipeline;
 mod records;
 mod reload;
+mod secrets;
 mod shutdown;
 mod store_faults;
 mod stores;

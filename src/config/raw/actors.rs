@@ -3,6 +3,7 @@
 use super::Table;
 use crate::config::ActorsOptions;
 use crate::config::reference::{Absent, Key, Kind, Section};
+use crate::enrich::privacy::Personal;
 
 pub(crate) static SECTION: Section = Section {
     path: "actors",
@@ -13,7 +14,7 @@ pub(crate) static SECTION: Section = Section {
             name: "directory",
             kind: Kind::Path,
             absent: Absent::Unset("none"),
-            doc: "A `.csv` or `.json` file that maps credential fingerprints to actors.",
+            doc: "A `.csv` or `.json` file that maps credential fingerprints and ids to actors. Read again when it changes; one with mistakes changes nothing. See docs/actors.md.",
         },
         Key {
             name: "fingerprint_key",
@@ -27,8 +28,23 @@ pub(crate) static SECTION: Section = Section {
             absent: Absent::Value("\"default\""),
             doc: "The key's name in records; change it with the key.",
         },
+        Key {
+            name: "names",
+            kind: PERSONAL,
+            absent: Absent::Value("\"keep\""),
+            doc: "Names of actors in delivered records: as known, left out, or a keyed hash in their place.",
+        },
+        Key {
+            name: "emails",
+            kind: PERSONAL,
+            absent: Absent::Value("\"keep\""),
+            doc: "The same for e-mail addresses. With `omit` or `pseudonym`, an id that is an e-mail address becomes a keyed hash.",
+        },
     ],
 };
+
+/// What becomes of personal data, in the order of [`Personal`].
+const PERSONAL: Kind = Kind::Choice(&["keep", "omit", "pseudonym"]);
 
 pub(super) fn read(table: Table<'_>) -> ActorsOptions {
     let standard = ActorsOptions::default();
@@ -39,8 +55,15 @@ pub(super) fn read(table: Table<'_>) -> ActorsOptions {
             _ => item.refuse("must be a .csv or .json file", None),
         }
     });
+    let personal = |name| match table.choice(name) {
+        Some("omit") => Personal::Omit,
+        Some("pseudonym") => Personal::Pseudonym,
+        _ => Personal::Keep,
+    };
     let options = ActorsOptions {
         directory,
+        names: personal("names"),
+        emails: personal("emails"),
         fingerprint_key: table.secret("fingerprint_key"),
         fingerprint_key_name: table
             .name("fingerprint_key_name")

@@ -11,6 +11,7 @@ mod document;
 pub(crate) mod durability;
 pub(crate) mod evidence;
 pub(crate) mod forward;
+pub(crate) mod identity;
 mod item;
 pub(crate) mod limits;
 pub(crate) mod listener;

@@ -1,6 +1,6 @@
 //! `[[source]]` and `[source.actor]`.
 
-use super::{At, Document, Item, Table, durability, forward, limits, listener};
+use super::{At, Document, Item, Table, durability, forward, identity, limits, listener};
 use crate::config::nearest::nearest;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::config::upstream;
@@ -101,8 +101,9 @@ pub(crate) static SECTION: Section = Section {
 pub(crate) static ACTOR: Section = Section {
     path: "source.actor",
     many: false,
-    doc: "Headers in which a trusted proxy says who acted; from anyone else they are not believed.",
+    doc: "How it is known who acts. The headers are those in which a trusted proxy says it; from anyone else they are not believed.",
     keys: &[
+        identity::IDENTIFY,
         Key {
             name: "header_id",
             kind: Kind::Header,
@@ -172,6 +173,8 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
         table.list("api_key_headers").iter().filter_map(|item| Some(item.header()?.value)).collect();
     let (organization, organization_placeholder) =
         table.take("organization").and_then(|item| organization(&item, &keys)).unwrap_or_default();
+    let actor_table = table.table("actor");
+    let (identify, jwt) = identity::read(&actor_table);
     let options = SourceOptions {
         name: name.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
         namespace: table.take("namespace").and_then(|item| namespace(&item)).unwrap_or_default(),
@@ -182,7 +185,7 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
         preserve_host: table.flag("preserve_host").unwrap_or_default(),
         organization,
         trusted_proxies: listener::peers(&table, "trusted_proxies"),
-        actor_headers: actor(document, table.table("actor"), &keys),
+        actor_headers: actor(document, actor_table, &keys),
         api_key_headers: keys,
         odd_paths: table.choice("odd_paths").map(|word| match word {
             "refuse" => OddPaths::Refuse,
@@ -198,6 +201,8 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
         catalogues: table.list("catalogues").iter().filter_map(catalogue).collect(),
         api_host: table.take("api_host").and_then(|item| Some(host(&item)?.value)),
         organization_placeholder,
+        identify,
+        jwt,
     };
     let place = table.at(());
     table.finish();

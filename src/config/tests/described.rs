@@ -16,6 +16,16 @@ fn of_tls(section: &str, key: &str) -> bool {
     section == "source.forward" && ["ca", "certificate", "private_key", "server_name"].contains(&key)
 }
 
+/// Whether only a source whose tokens are checked knows the key.
+fn of_jwt(section: &str, key: &str) -> bool {
+    section == "source.actor.jwt" && !["jwks", "issuer"].contains(&key)
+}
+
+/// `proxy.toml` with tokens checked.
+fn sample_jwt() -> String {
+    SAMPLE.replace("# jwks = ", "jwks = ").replace("# issuer = ", "issuer = ")
+}
+
 /// The same file with an upstream over TLS.
 fn with_tls(text: &str) -> String {
     text.replace("upstream = \"http://", "upstream = \"https://")
@@ -29,6 +39,8 @@ fn with_company(key: &str, line: &str) -> String {
         "private_key" => format!("{line}certificate = \"own.pem\"\n"),
         "access_key_id" => format!("{line}{secret}"),
         "secret_access_key" => format!("{line}{id}"),
+        "jwks" => format!("{line}issuer = \"https://idp.test\"\n"),
+        "issuer" => format!("{line}jwks = \"keys.json\"\n"),
         "session_token" => format!("{line}{id}{secret}"),
         _ => line.to_owned(),
     }
@@ -127,6 +139,7 @@ fn uncommented(sample: &str, section: &str, key: &str) -> String {
 #[test]
 fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
     let (folder, bucket, tls) = (valid(SAMPLE), valid(&sample_bucket()), valid(&with_tls(SAMPLE)));
+    let jwt = valid(&sample_jwt());
     for (section, key, commented) in sample_keys() {
         if !commented || key == "bucket" {
             continue;
@@ -134,11 +147,12 @@ fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
         let of_a_bucket = of_a_bucket(&section, &key);
         let (plain, sample) = match () {
             () if of_a_bucket => (&bucket, sample_bucket()),
+            () if of_jwt(&section, &key) => (&jwt, sample_jwt()),
             () if of_tls(&section, &key) => (&tls, with_tls(SAMPLE)),
             () => (&folder, SAMPLE.to_owned()),
         };
         let mut text = uncommented(&sample, &section, &key);
-        if section == "source.actor" && key != "header_id" {
+        if section == "source.actor" && key.starts_with("header") && key != "header_id" {
             text = text.replace("# header_id", "header_id");
         }
         let config = valid(&text);
@@ -197,6 +211,7 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (Kind::List(_), "certificates") => "[{ chain = \"other.pem\" }]".into(),
         (Kind::List(_), "trusted_proxies" | "proxy_protocol") => "[\"10.0.0.0/8\"]".into(),
         (Kind::List(_), "catalogues") => "[\"microcms\"]".into(),
+        (Kind::List(_), "identify") => "[\"jwt\"]".into(),
         (Kind::List(_), _) => "[\"other\"]".into(),
         (_, "methods") => "{ DELETE = \"strict\" }".into(),
         (_, "mode") => "\"0600\"".into(),
@@ -210,6 +225,7 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (_, "directory") => "\"other.csv\"".into(),
         (_, "object_lock") => "{ mode = \"compliance\", days = 1 }".into(),
         (_, "endpoint") => "\"http://127.0.0.1:7779\"".into(),
+        _ if of_jwt(section, key.name) => "\"x\"".into(),
         _ if section == "source.actor" && key.name != "header_id" => "\"x\"\nheader_id = \"y\"".into(),
         _ => "\"other\"".into(),
     }
@@ -232,7 +248,11 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
             let base = if of_tls(section.path, key.name) { tls.as_str() } else { base };
             let plain =
                 valid(&if is_listener { with_listener(section.path, key.name, "") } else { base.to_owned() });
-            let line = with_company(key.name, &format!("{} = {}\n", key.name, another(section.path, key)));
+            let mut line =
+                with_company(key.name, &format!("{} = {}\n", key.name, another(section.path, key)));
+            if of_jwt(section.path, key.name) {
+                line += "jwks = \"keys.json\"\nissuer = \"i\"\n";
+            }
             let typed = format!("\n{} = ", key.name);
             let text = match section.path {
                 "" => format!("{line}{SMALL}"),

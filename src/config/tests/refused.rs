@@ -474,3 +474,23 @@ fn a_listener_that_can_not_be_meant_is_refused() {
         (SMALL.replace("127.0.0.1:8080", "unix:"), "is not the path of a Unix socket"),
     ]);
 }
+
+#[test]
+fn ways_to_know_actors_are_judged() {
+    let jwt = |lines: &str| source(&format!("[source.actor.jwt]\n{lines}"));
+    refused(&[
+        (source("[source.actor]\nidentify = [\"jtw\"]"), "did you mean \"jwt\"?"),
+        (source("[source.actor]\nidentify = [\"jwt\", \"jwt\"]"), "stands twice"),
+        (jwt("jwks = \"keys.json\""), "issuer: is missing"),
+        (jwt("issuer = \"i\""), "jwks: is missing"),
+        (jwt("jwks = \"http://idp.test/keys\"\nissuer = \"i\""), "would fetch keys unprotected"),
+        (jwt("jwks = \"https://u:p@idp.test/keys\"\nissuer = \"i\""), "holds a user or password"),
+        (jwt("jwks = \"ftp://idp.test/keys\"\nissuer = \"i\""), "is neither https nor a file"),
+        (format!("{SMALL}[actors]\nnames = \"hide\""), "must be one of keep, omit, pseudonym"),
+    ]);
+    for jwks in
+        ["http://127.0.0.1:1/k", "http://[::1]/k", "http://localhost/k", "https://idp.test/k", "k.json"]
+    {
+        valid(&jwt(&format!("jwks = \"{jwks}\"\nissuer = \"i\"")));
+    }
+}

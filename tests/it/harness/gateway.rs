@@ -24,6 +24,7 @@ pub(crate) struct Source {
     keys: Vec<(String, String)>,
     limits: Vec<(String, String)>,
     actor: Vec<(String, String)>,
+    jwt: Vec<(String, String)>,
     forward: Vec<(String, String)>,
     health: Vec<(String, String)>,
 }
@@ -43,6 +44,7 @@ impl Source {
             keys: Vec::new(),
             limits: Vec::new(),
             actor: Vec::new(),
+            jwt: Vec::new(),
             forward: Vec::new(),
             health: Vec::new(),
         };
@@ -100,6 +102,12 @@ impl Source {
     /// A key of `[source.health]`.
     pub(crate) fn health(mut self, key: &str, toml: &str) -> Self {
         self.health.push((key.to_owned(), toml.to_owned()));
+        self
+    }
+
+    /// A key of `[source.actor.jwt]`.
+    pub(crate) fn jwt(mut self, key: &str, toml: &str) -> Self {
+        self.jwt.push((key.to_owned(), toml.to_owned()));
         self
     }
 
@@ -573,6 +581,7 @@ impl Builder {
             for (part, keys) in [
                 ("limits", &source.limits),
                 ("actor", &source.actor),
+                ("actor.jwt", &source.jwt),
                 ("forward", &source.forward),
                 ("health", &source.health),
             ] {

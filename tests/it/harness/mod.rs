@@ -6,6 +6,7 @@ pub(crate) mod faults;
 pub(crate) mod front_tls;
 pub(crate) mod gateway;
 pub(crate) mod h2_origin;
+pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod records;
