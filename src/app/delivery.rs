@@ -2,10 +2,12 @@
 
 use super::actors::Actors;
 use super::keys::Signer;
+use super::session_file::SessionFile;
 use crate::clock::Clock;
 use crate::deliver::{
     Destination, DestinationOptions, DestinationStatus, DirStore, S3Store, Shipper, StatusCell, Store,
 };
+use crate::enrich::add_meaning;
 use crate::error_chain::Chain;
 use crate::format::Enrichment;
 use crate::metrics::Families;
@@ -37,6 +39,7 @@ pub(super) struct Common {
     pub(super) metrics: Families,
     pub(super) signer: Signer,
     pub(super) actors: Arc<Actors>,
+    pub(super) session_gap: Duration,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -144,9 +147,21 @@ impl Delivery {
             signer: common.signer.name.clone(),
         };
         let mut resolver = common.actors.resolver();
-        let enrich = move |record: &RecordView<'_>, out: &mut Enrichment| resolver.resolve(record, out);
+        let sessions = SessionFile::open(common.spool.dir(), &options.name, common.session_gap);
+        let told = Arc::clone(&sessions);
+        let enrich = move |record: &RecordView<'_>, out: &mut Enrichment| {
+            resolver.resolve(record, out);
+            add_meaning(&mut sessions.lock(), record, out);
+        };
         let (metrics, name) = (common.metrics.clone(), options.name.clone());
-        let observer = move |event: PackEvent<'_>| observe(&metrics, &name, &event);
+        let observer = move |event: PackEvent<'_>| {
+            if let PackEvent::Packed(report) = &event
+                && report.records > 0
+            {
+                told.save();
+            }
+            observe(&metrics, &name, &event);
+        };
         Packer::new(pack, Arc::clone(&common.signer.key), common.clock.clone(), Box::new(source))
             .with_fs(Arc::clone(common.spool.fs()))
             .with_previous_key(common.signer.previous.clone())

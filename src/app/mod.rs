@@ -7,7 +7,7 @@
 //! only then the destinations start, since they must find the old records before they
 //! pass them.
 //!
-//! Stop: the workers drain and end; the recorder drains the rings and writes the boot's
+//! Stop: the workers drain and end; the inspector looks into what waits; the recorder drains the rings and writes the boot's
 //! last word; the packers pack what is left and close their chains; the shippers get a
 //! limited time to deliver it. What they can't deliver waits in the outbox.
 
@@ -19,19 +19,21 @@ mod keys;
 mod machine;
 mod recovery;
 mod rings;
+mod session_file;
 mod site;
 mod status;
 mod upstreams;
 
 pub use entrances::certificate_warnings;
 pub use keys::fingerprinter_at_rest;
-pub use site::{durabilities, odd_paths, routes};
+pub use site::{durabilities, odd_paths, routes, table};
 
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
 use crate::config::{Config, Reload, SecretError};
 use crate::error_chain::Chain;
+use crate::inspect::Inspector;
 use crate::metrics::Families;
 use crate::proxy::{UpstreamShared, UpstreamTlsError};
 use crate::record::GapCause;
@@ -180,6 +182,7 @@ pub struct Gateway {
     stage: watch::Sender<Stage>,
     workers: Vec<JoinHandle<()>>,
     recorder: Option<recorder::Handle>,
+    inspector: Inspector,
     background: tokio::runtime::Runtime,
     delivery: Arc<Delivery>,
     recovery: Option<recovery::Handle>,
@@ -259,7 +262,10 @@ impl Gateway {
         let signer = keys::signer(&config, &spool, &instance)?;
         let refusing = Arc::new(AtomicBool::new(false));
         let upstreams = upstreams::make(&config)?;
-        let site = Arc::new(site::build(&config, &actors, &refusing, &metrics, &upstreams)?);
+        let inspector = Inspector::start(config.meaning.bodies, Vec::new(), &metrics)
+            .map_err(|source| StartError::Thread { what: "inspection thread", source })?;
+        let queue = inspector.queue();
+        let site = Arc::new(site::build(&config, &actors, &refusing, &queue, &metrics, &upstreams)?);
 
         // A slot for every request in flight, and some for those that are just being refused.
         let slots = config.server.max_in_flight + config.server.max_in_flight / 16 + 64;
@@ -278,6 +284,7 @@ impl Gateway {
             clock: clock.clone(),
             progress: Arc::clone(&progress),
             metrics: metrics.clone(),
+            supplements: inspector.outbox(),
         };
         let recorder = recorder::start(Arc::clone(&spool), lanes, settings)
             .map_err(|source| StartError::Recorder { dir, source })?;
@@ -300,6 +307,7 @@ impl Gateway {
             metrics: metrics.clone(),
             signer,
             actors: Arc::clone(&actors),
+            session_gap: config.meaning.session_gap,
             runtime: background.handle().clone(),
         }));
         let view = Arc::new(StatusView::new(status::Parts {
@@ -333,6 +341,7 @@ impl Gateway {
             stage: watch::Sender::new(Stage::Serving),
             workers: Vec::new(),
             recorder: Some(recorder),
+            inspector,
             background,
             delivery,
             recovery: None,
@@ -420,7 +429,9 @@ impl Gateway {
         let reload = config.reload(&new);
         // Only what can change live is taken over; the rest stays until the restart.
         let merged = reload.config.clone();
-        let site = site::build(&merged, &self.actors, &self.refusing, &self.metrics, &self.upstreams)?;
+        let queue = self.inspector.queue();
+        let (refusing, metrics) = (&self.refusing, &self.metrics);
+        let site = site::build(&merged, &self.actors, refusing, &queue, metrics, &self.upstreams)?;
         let directory = keys::directory(&merged)?;
         self.entrances.reload(&merged)?;
         self.actors.reload(&merged, directory);
@@ -455,6 +466,7 @@ impl Gateway {
                 tracing::error!("a worker panicked");
             }
         }
+        self.inspector.finish();
         self.actors.close();
         let mut clean = true;
         if let Some(recorder) = self.recorder.take() {

@@ -5,11 +5,12 @@ use super::StartError;
 use super::actors::Actors;
 use crate::capture::actor::ActorRules;
 use crate::capture::redact::Redactor;
-use crate::capture::{Durabilities, SourcePlan};
+use crate::capture::{Durabilities, Inspection, SourcePlan};
 use crate::config::{CatalogueRef, Config, SourceConfig};
+use crate::inspect::{BodyPlans, Queue};
 use crate::metrics::Families;
 use crate::proxy::{OddPaths, SourceOptions, UpstreamShared};
-use crate::routes::{Catalogue, CatalogueFormat, CatalogueProblem, Route, RouteTable};
+use crate::routes::{Catalogue, CatalogueFormat, CatalogueProblem, Pointers, Route, RouteTable};
 use crate::server::SiteOptions;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(super) fn build(
     config: &Config,
     actors: &Actors,
     refusing: &Arc<AtomicBool>,
+    queue: &Queue,
     metrics: &Families,
     upstreams: &[Arc<UpstreamShared>],
 ) -> Result<SiteOptions, StartError> {
@@ -46,6 +48,10 @@ pub(super) fn build(
             labels,
             collector: metrics.requests.clone(),
             durabilities,
+            inspection: (config.meaning.bodies.bytes > 0).then(|| Inspection {
+                plans: Arc::new(BodyPlans::new(&routes, &|_| Pointers::default())),
+                queue: queue.clone(),
+            }),
             routes,
         };
         Ok((options, Arc::new(plan)))
@@ -86,15 +92,22 @@ pub fn durabilities(options: &SourceOptions, routes: &RouteTable) -> Result<Dura
 /// # Errors
 /// When a catalogue can't be read, or has problems by itself or beside the others.
 pub fn routes(source: &SourceConfig) -> Result<RouteTable, StartError> {
-    let catalogues = source.catalogues.iter().map(|reference| load(&source.options.name, reference));
-    let catalogues = catalogues.collect::<Result<Vec<_>, _>>()?;
     let api_host = source.api_host.as_deref().unwrap_or(source.options.upstream.host());
-    let mut table = RouteTable::build(&catalogues, api_host)
-        .map_err(|problems| refused(&source.options.name, &problems))?;
+    let mut table = table(&source.options.name, &source.catalogues, api_host)?;
     if let Some(placeholder) = &source.organization_placeholder {
         table.take_organization_from(placeholder);
     }
     Ok(table)
+}
+
+/// The routes of these catalogues; `source` names them in errors.
+///
+/// # Errors
+/// When a catalogue can't be read, or has problems by itself or beside the others.
+pub fn table(source: &str, catalogues: &[CatalogueRef], api_host: &str) -> Result<RouteTable, StartError> {
+    let catalogues = catalogues.iter().map(|reference| load(source, reference));
+    let catalogues = catalogues.collect::<Result<Vec<_>, _>>()?;
+    RouteTable::build(&catalogues, api_host).map_err(|problems| refused(source, &problems))
 }
 
 fn load(source: &str, reference: &CatalogueRef) -> Result<Catalogue, StartError> {

@@ -153,6 +153,9 @@ where
         Some(Ok(frame)) => {
             if let (Some(data), Some(exchange)) = (frame.data_ref(), exchange.as_ref()) {
                 exchange.account().add_sent(data.remaining());
+                if exchange.account().wants.get().response() {
+                    exchange.account().copy_response(data);
+                }
             }
             // Nobody asks again behind trailers, nor when an exact length has come.
             if (frame.is_trailers() || inner.is_end_stream())

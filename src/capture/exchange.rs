@@ -8,10 +8,12 @@
 //! layers share.
 
 use super::durability::Durability;
+use super::inspection::Bodies;
 use super::lane::Lane;
 use super::ring::Slot;
 use super::source::{Described, Source};
 use super::wait::CommitWait;
+use crate::inspect::Wants;
 use crate::record::{ErrorType, EventId, Field, Outcome, RecordWriter};
 use crate::timer::{Timer, Timers};
 use std::cell::{Cell, RefCell};
@@ -43,6 +45,9 @@ pub struct Account {
     upstream_attempts: Cell<u32>,
     upstream_microseconds: Cell<Option<u64>>,
     upstream_address: RefCell<Option<Rc<str>>>,
+    /// What is copied of the bodies; empty but for routes that want it.
+    pub(super) bodies: RefCell<Option<Box<Bodies>>>,
+    pub(super) wants: Cell<Wants>,
 }
 
 impl Account {
@@ -66,6 +71,8 @@ impl Account {
             upstream_attempts: Cell::new(0),
             upstream_microseconds: Cell::new(None),
             upstream_address: RefCell::new(None),
+            bodies: RefCell::default(),
+            wants: Cell::default(),
         }
     }
 
@@ -93,6 +100,7 @@ impl Account {
         self.upstream_attempts.set(0);
         self.upstream_microseconds.set(None);
         self.upstream_address.borrow_mut().take();
+        self.wants.set(described.wants);
     }
 
     /// The exchange's deadline.
@@ -219,6 +227,9 @@ impl Exchange {
     pub fn response_head(&self, status: http::StatusCode, headers: &http::HeaderMap) {
         let account = self.account();
         account.status.set(status.as_u16());
+        if account.wants.get().response() {
+            account.begin_response(status, headers);
+        }
         if let Some(source) = &*account.source.borrow() {
             let mut record = account.record.borrow_mut();
             source.describe_response(account.described.get(), headers, &mut RecordWriter::new(&mut record));
@@ -232,6 +243,7 @@ impl Exchange {
     #[must_use]
     pub fn finish(mut self) -> Option<CommitWait> {
         let account = self.account.take()?;
+        account.end_response();
         let outcome = match account.status.get() {
             1..=399 => Outcome::Success,
             _ => Outcome::Failure,
@@ -286,6 +298,7 @@ fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) -> Option<u64> {
     account.end_wait();
     let duration = account.start.get().elapsed().saturating_sub(account.waited.get()).as_micros() as u64;
     let status = account.status.get();
+    let mut job = None;
     {
         let mut record = account.record.borrow_mut();
         let mut writer = RecordWriter::new(&mut record);
@@ -308,7 +321,10 @@ fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) -> Option<u64> {
         }
         if let Some(source) = account.source.borrow_mut().take() {
             let described = account.described.get();
-            source.describe_end(described, status, &mut writer);
+            source.describe_end(described, status, account.received.get() > 0, &mut writer);
+            if described.wants.any() {
+                job = source.end_inspection(described, status, &account, &mut writer);
+            }
             let stats = source.stats();
             stats.count(described.row as usize, status);
             stats.duration.observe(duration);
@@ -318,5 +334,11 @@ fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) -> Option<u64> {
             }
         }
     }
-    lane.close(account)
+    let Some((queue, mut job)) = job else { return lane.close(account) };
+    job.lane = lane.number();
+    job.record.clone_from(&account.record.borrow());
+    let ticket = lane.close(account);
+    // Only now: the record must be in the ring before anything is found out about it.
+    queue.send(job);
+    ticket
 }

@@ -68,6 +68,10 @@ impl Lane {
         })
     }
 
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
     /// The worker's deadlines.
     #[must_use]
     pub fn timers(&self) -> &Rc<Timers> {

@@ -7,14 +7,17 @@ use super::actor::{ActorRules, Claims, Fingerprinter};
 use super::cache_status::cache_status;
 use super::durability::{Durabilities, Durability};
 use super::exchange::Exchange;
+use super::inspection::Inspection;
 use super::lane::Lane;
 use super::options::Organization;
 use super::peer::{Peer, PeerSet};
 use super::redact::Redactor;
+use super::traceparent::parse_traceparent;
 use crate::identity::{Handover, Presenter};
+use crate::inspect::Wants;
 use crate::metrics::{RequestCollector, RouteLabel, SourceLabels, SourceStats};
 use crate::record::{Field, RecordWriter};
-use crate::routes::{Action, Matched, RequestVariants, RouteIndex, RouteTable, paths};
+use crate::routes::{Action, Matched, RequestVariants, Route, RouteIndex, RouteTable, Settled, paths};
 use http::header::{HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
 use http::{Method, Request, Version};
 use std::borrow::Cow;
@@ -57,6 +60,8 @@ pub struct SourcePlan {
     pub collector: RequestCollector,
     /// How sure its records are, by row of the counters.
     pub durabilities: Durabilities,
+    /// What of its bodies is looked into.
+    pub inspection: Option<Inspection>,
 }
 
 impl SourcePlan {
@@ -86,11 +91,13 @@ pub struct Source {
 /// What of a request's meaning is needed again at its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Described {
-    route: Option<RouteIndex>,
+    pub(super) route: Option<RouteIndex>,
     variants: RequestVariants,
     is_preflight: bool,
     /// How sure the record has to be.
     pub(super) durability: Durability,
+    /// What is wanted of its bodies.
+    pub(super) wants: Wants,
     /// The row of the source's counters.
     pub(super) row: u32,
 }
@@ -169,6 +176,7 @@ impl Source {
             variants: route.map(|route| route.weigh(request.headers())).unwrap_or_default(),
             is_preflight,
             durability: self.plan.durabilities.of(row),
+            wants: self.wants(matched.as_ref().filter(|_| !is_preflight).map(|matched| matched.route)),
             row: u32::try_from(row).unwrap_or(u32::MAX),
         };
         let intent = Intent {
@@ -178,9 +186,13 @@ impl Source {
             route: route.map_or("", |route| &route.template),
             path,
         };
-        lane.begin(self, described, &intent, |writer| {
+        let exchange = lane.begin(self, described, &intent, |writer| {
             self.describe(request, peer, matched.as_ref(), writer);
-        })
+        });
+        if described.wants.any() {
+            self.begin_inspection(described, request.headers(), exchange.account());
+        }
+        exchange
     }
 
     fn describe<B>(
@@ -300,6 +312,12 @@ impl Source {
         };
         text(Field::UserAgentProduct, product.map(|value| Cow::Borrowed(value.as_bytes())));
         let Some(route) = route else { return };
+        for name in route.origin_headers.iter() {
+            if let Some(value) = headers.get(name) {
+                let hint = [name.as_str().as_bytes(), b": ", value.as_bytes()].concat();
+                text(Field::OriginHint, Some(Cow::Owned(hint)));
+            }
+        }
         text(Field::Space, parameter(route.space));
         let default = || route.default_environment.as_deref().map(|name| Cow::Borrowed(name.as_bytes()));
         text(Field::Environment, parameter(route.environment).or_else(default));
@@ -362,17 +380,39 @@ impl Source {
         }
     }
 
-    /// Writes what only the end tells: the action, which can depend on the status.
-    pub(super) fn describe_end(&self, described: Described, status: u16, writer: &mut RecordWriter<'_>) {
-        let action = if described.is_preflight {
-            Some(Action::Preflight)
-        } else {
-            let route = described.route.map(|route| self.plan.routes.route(route));
-            route.map(|route| route.action(described.variants, (status != 0).then_some(status)))
-        };
-        if let Some(action) = action {
-            writer.text(Field::Action, action.as_str());
+    /// Writes what only the end tells: the action, as far as the heads decide it. `has_body`:
+    /// the request brought bytes.
+    pub(super) fn describe_end(
+        &self,
+        described: Described,
+        status: u16,
+        has_body: bool,
+        writer: &mut RecordWriter<'_>,
+    ) {
+        if described.is_preflight {
+            writer.text(Field::Action, Action::Preflight.as_str());
+            return;
         }
+        let Some(route) = described.route.map(|route| self.plan.routes.route(route)) else { return };
+        let settled = Self::settle(route, described, status, has_body);
+        if let Some(action) = settled.decided() {
+            writer.text(Field::Action, action.as_str());
+            return;
+        }
+        // Until a body or the state before tells, and for good if neither does.
+        writer.text(Field::Action, Action::Ambiguous.as_str());
+        for candidate in settled.candidates(route) {
+            writer.text(Field::ActionCandidate, candidate.as_str());
+        }
+    }
+
+    pub(super) fn settle(route: &Route, described: Described, status: u16, has_body: bool) -> Settled {
+        let settled = route.settle(described.variants, (status != 0).then_some(status));
+        if has_body { settled } else { settled.without_request_body(route) }
+    }
+
+    pub(super) fn plan(&self) -> &SourcePlan {
+        &self.plan
     }
 
     /// Writes what is known of something that never became a request.
@@ -429,51 +469,9 @@ fn write_address(address: IpAddr, writer: &mut RecordWriter<'_>) {
     writer.bytes(Field::ClientAddress, &text[..text.len() - unused]);
 }
 
-/// Trace and parent id of a W3C `traceparent`; `None` where it is not valid.
-fn parse_traceparent(value: &[u8]) -> Option<([u8; 16], [u8; 8])> {
-    let version = value.get(..2)?;
-    let well_formed = value.len() >= 55 && value[2] == b'-' && value[35] == b'-' && value[52] == b'-';
-    if !well_formed || version == b"ff" || (version == b"00" && value.len() != 55) {
-        return None;
-    }
-    let (mut trace, mut span) = ([0; 16], [0; 8]);
-    decode_hex(&value[3..35], &mut trace)?;
-    decode_hex(&value[36..52], &mut span)?;
-    (trace != [0; 16] && span != [0; 8]).then_some((trace, span))
-}
-
-fn decode_hex(text: &[u8], out: &mut [u8]) -> Option<()> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    for (pair, byte) in text.chunks_exact(2).zip(out) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_traceparent_is_taken_only_when_it_is_valid() {
-        let good = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let (trace, span) = parse_traceparent(good).unwrap();
-        assert_eq!((trace[0], trace[15], span[0], span[7]), (0x0a, 0x9c, 0xb7, 0x31));
-        for bad in [
-            &b"00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"[..],
-            b"00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            b"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            b"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-extra",
-            b"",
-        ] {
-            assert_eq!(parse_traceparent(bad), None);
-        }
-    }
 
     #[test]
     fn a_forwarded_hop_may_have_brackets_and_a_port() {

@@ -16,6 +16,7 @@ pub mod log;
 mod place;
 mod progress;
 mod prove;
+mod routes;
 pub mod run;
 pub mod sample;
 mod signals;
@@ -39,6 +40,7 @@ Examples:
   onrecord run --config proxy.toml     run the gateway until SIGTERM
   onrecord account objects             account for each record taken, from the manifests
   onrecord health                      is the gateway of this machine ready? exit code 0 or 1
+  onrecord routes test GET /users/me   which route does a request take, and why?
   onrecord sample                      an API to put the gateway before, when there is none at hand
   onrecord verify objects --key k.pub  has anything been changed or removed since?
   onrecord prove objects --id ID       the proof of one record, as a small file
@@ -98,6 +100,12 @@ pub enum Command {
     /// Exit code 0: it takes requests and records them. Exit code 1: it does not, and
     /// each reason is on standard error; or nothing answered in time.
     Health(HealthArgs),
+    /// List routes, explain which one a request takes, or import them from OpenAPI
+    ///
+    /// A route says what a request means: its resource, its action, its category. They
+    /// come from catalogues: presets, or files of your own in JSON or TOML.
+    #[command(subcommand)]
+    Routes(routes::Routes),
     /// Run the sample content API of the demo alone, to try a gateway before it
     ///
     /// A few content-management routes, in memory: what is written is gone when it
@@ -300,6 +308,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Account(args) => account::run(&args),
         Command::Health(args) => health::health(&args),
+        Command::Routes(command) => routes::run(&command),
         Command::Sample(args) => sample::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Prove(args) => prove::run(&args),
@@ -346,6 +355,10 @@ mod tests {
             "onrecord demo --dir d --no-traffic --gateway-listen 127.0.0.1:1 --admin-listen 127.0.0.1:2",
             "onrecord account objects --status http://127.0.0.1:9464",
             "onrecord health --url http://127.0.0.1:9464 --live --timeout 500",
+            "onrecord routes list --config proxy.toml --source cma --format json",
+            "onrecord routes list --catalogue microcms --api-host blog.microcms.io",
+            "onrecord routes test PUT /a --header X-A:b --catalogue own.toml",
+            "onrecord routes import openapi.yaml --name pets --out pets.json",
             "onrecord sample --listen 127.0.0.1:9000",
             "onrecord verify objects --key k.pub --anchor a --at 2026-04-09T14:00:00Z --deep --format json",
             "onrecord verify --proof p.json --key onrecord+1+2",

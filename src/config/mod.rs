@@ -66,6 +66,8 @@ pub struct Config {
     pub destinations: Vec<DestinationOptions>,
     /// What is redacted beside the built-in list.
     pub redact: RedactOptions,
+    /// What is found out beyond the heads.
+    pub meaning: MeaningOptions,
     /// Actors and their fingerprints.
     pub actors: ActorsOptions,
     /// The admin listener.
@@ -119,6 +121,21 @@ pub enum CatalogueRef {
 pub struct RedactOptions {
     /// Further names of query parameters, in lower case.
     pub query: Vec<String>,
+}
+
+/// What is found out about requests beyond their heads (`[meaning]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeaningOptions {
+    /// How bodies are looked into.
+    pub bodies: crate::inspect::Options,
+    /// The longest pause within one session.
+    pub session_gap: std::time::Duration,
+}
+
+impl Default for MeaningOptions {
+    fn default() -> Self {
+        Self { bodies: crate::inspect::Options::default(), session_gap: std::time::Duration::from_secs(30) }
+    }
 }
 
 /// Actors (`[actors]`).
@@ -275,6 +292,7 @@ impl From<raw::File> for Config {
             spool: file.spool.options,
             destinations: file.destinations.into_iter().map(|destination| destination.options).collect(),
             redact: file.redact,
+            meaning: file.meaning,
             actors: file.actors,
             admin: AdminOptions { listen: file.admin_listen.value },
             evidence: file.evidence,

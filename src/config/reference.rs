@@ -93,6 +93,7 @@ pub static SECTIONS: &[&Section] = &[
     &raw::storage::SPOOL,
     &raw::destination::SECTION,
     &raw::redact::SECTION,
+    &raw::meaning::SECTION,
     &raw::actors::SECTION,
     &raw::admin::SECTION,
     &raw::evidence::SECTION,

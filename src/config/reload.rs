@@ -54,7 +54,8 @@ impl Config {
             live: redact.query, actors.directory, log.level;
             restart: instance, server.workers, server.grace, server.flush, server.max_connections,
                 server.max_in_flight, ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
-                spool.segment_bytes, spool.segment_age, spool.sync_interval, actors.fingerprint_key,
+                spool.segment_bytes, spool.segment_age, spool.sync_interval, meaning.bodies,
+                meaning.session_gap, actors.fingerprint_key,
                 actors.fingerprint_key_name, actors.names, actors.emails, admin.listen, evidence.key,
                 evidence.previous_key, evidence.anchor, evidence.name, log.format;
         );

@@ -41,7 +41,7 @@ impl Encoder for Flat {
         let mut line = Line { record: entry.record, out };
         line.identity_and_time(&mut self.time);
         line.request_and_response();
-        line.meaning();
+        line.meaning(entry);
         line.actor(entry);
         line.network();
         line.capture(entry);
@@ -113,19 +113,45 @@ impl Line<'_, '_> {
         ]);
     }
 
-    fn meaning(&mut self) {
+    fn meaning(&mut self, entry: &Entry<'_>) {
         self.texts(&[(Field::Action, "\"event.action\":\"")]);
         self.list(Field::ActionCandidate, "\"event.action.candidates\":[");
         self.string("\"event.outcome\":\"", self.record.outcome().as_str().as_bytes());
-        self.texts(&[(Field::Category, "\"event.category\":\""), (Field::OriginType, "\"origin.type\":\"")]);
-        self.list(Field::OriginEvidence, "\"origin.evidence\":[");
+        self.texts(&[(Field::Category, "\"event.category\":\"")]);
+        match entry.enrichment.filter(|known| known.origin_type.is_some()) {
+            Some(known) => self.origin(known),
+            None => {
+                self.texts(&[(Field::OriginType, "\"origin.type\":\"")]);
+                self.list(Field::OriginEvidence, "\"origin.evidence\":[");
+            }
+        }
+        match entry.enrichment.and_then(|known| known.session_id) {
+            Some(id) => {
+                let mut text = [0; 36];
+                self.string("\"session.id\":\"", EventId(id).encode(&mut text).as_bytes());
+            }
+            None => self.texts(&[(Field::SessionId, "\"session.id\":\"")]),
+        }
         self.texts(&[
-            (Field::SessionId, "\"session.id\":\""),
             (Field::ResourceType, "\"resource.type\":\""),
             (Field::ResourceId, "\"resource.id\":\""),
         ]);
         self.resources();
         self.numbers(&[(Field::ResourcesTruncated, "\"resources_truncated\":")]);
+        if let Some(error) = self.record.inspection_error() {
+            self.string("\"inspection.error\":\"", error.as_str().as_bytes());
+        }
+    }
+
+    fn origin(&mut self, known: &super::Enrichment) {
+        self.string("\"origin.type\":\"", known.origin_type.unwrap_or_default().as_bytes());
+        self.key("\"origin.evidence\":[");
+        for (index, evidence) in known.origin_evidence.iter().enumerate() {
+            self.out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
+            push_escaped(self.out, evidence.as_bytes());
+            self.out.push(b'"');
+        }
+        self.out.push(b']');
     }
 
     fn actor(&mut self, entry: &Entry<'_>) {

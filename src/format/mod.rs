@@ -27,7 +27,7 @@ pub struct Context<'a> {
     pub sequence: u64,
 }
 
-/// What is known of an actor beyond the record; each part that is there takes
+/// What is known beyond the record; each part that is there takes
 /// the place of what the record says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Enrichment {
@@ -49,6 +49,12 @@ pub struct Enrichment {
     pub actor_app: Option<String>,
     /// `actor.delegate.id`: who acts on the actor's behalf.
     pub actor_delegate: Option<String>,
+    /// `origin.type`.
+    pub origin_type: Option<&'static str>,
+    /// `origin.evidence`.
+    pub origin_evidence: Vec<&'static str>,
+    /// `session.id`, the bytes of a UUID.
+    pub session_id: Option<[u8; 16]>,
 }
 
 /// Adds to a record what its own bytes don't say.

@@ -10,6 +10,8 @@ use super::RequestCollector;
 /// Every family of the gateway and the registry that holds them. Handles are cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Families {
+    /// Exchanges whose bodies were looked into.
+    pub inspections: IntCounterVec,
     registry: Registry,
     /// What the workers count.
     pub requests: RequestCollector,
@@ -125,10 +127,16 @@ impl Families {
             &["result"],
         )?;
         registry.register(Box::new(reloads.clone()))?;
+        let inspections = counters(
+            "onrecord_inspections_total",
+            "Exchanges whose bodies were looked into, by how that ended.",
+            &["result"],
+        )?;
         let destination = &["destination"];
         let address = &["source", "address"];
         Ok(Self {
             requests,
+            inspections,
             ring_fill: gauges(
                 "onrecord_ring_fill_ratio",
                 "How full a lane's ring is, from 0 to 1.",

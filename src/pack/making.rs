@@ -1,6 +1,7 @@
 //! One batch in the making: frames in, files and accounts out.
 
 use super::PackOptions;
+use super::held::{Held, Waiting};
 use super::lanes::{Fate, Lanes};
 use super::manifest;
 use super::object::OpenObject;
@@ -29,6 +30,7 @@ pub(super) struct Making<'a> {
     objects: Vec<OpenObject>,
     line: Vec<u8>,
     enrichment: Enrichment,
+    waiting: Waiting,
     /// The text of the boot whose frames are being read.
     boot: (uuid::Uuid, String),
 }
@@ -54,6 +56,7 @@ impl<'a> Making<'a> {
             objects: Vec::new(),
             line: Vec::new(),
             enrichment: Enrichment::default(),
+            waiting: Waiting::default(),
             boot: (uuid::Uuid::nil(), uuid::Uuid::nil().to_string()),
         }
     }
@@ -93,6 +96,7 @@ impl<'a> Making<'a> {
                     self.report.gaps.extend(self.lanes.mark(boot, &mark, self.now));
                 }
             }
+            Kind::Supplement => self.supplement(frame, encoder, enrich)?,
             Kind::Pad => {}
         }
         Ok(())
@@ -119,20 +123,87 @@ impl<'a> Making<'a> {
             self.report.filtered += 1;
             return Ok(());
         }
+        // Counted here, whatever is still found out about it: a mark may speak of it next.
+        self.lanes.record(boot, lane, sequence, Fate::Delivered);
+        if record.integer(Field::Inspected).is_some() {
+            match self.waiting.hold(frame) {
+                Some(held) => self.release(&held, encoder, enrich),
+                None => Ok(()),
+            }
+        } else {
+            self.line(boot, frame.instance, (lane, sequence), &record, encoder, enrich)
+        }
+    }
+
+    fn supplement(
+        &mut self,
+        frame: &LogFrame<'_>,
+        encoder: &mut dyn Encoder,
+        enrich: Option<&mut (dyn Enrich + 'static)>,
+    ) -> Result<(), PackError> {
+        match self.waiting.complete(frame) {
+            Some(held) => self.release(&held, encoder, enrich),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a record waits for what is found out about it.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether a record of this boot does.
+    pub(super) fn is_waiting_for(&self, boot: uuid::Uuid) -> bool {
+        self.waiting.has(boot)
+    }
+
+    /// Encodes what still waits, as it is. To be called before [`Self::finish`].
+    pub(super) fn release_all(
+        &mut self,
+        encoder: &mut dyn Encoder,
+        mut enrich: Option<&mut (dyn Enrich + 'static)>,
+    ) -> Result<(), PackError> {
+        while let Some(held) = self.waiting.give_up() {
+            self.release(&held, encoder, enrich.as_deref_mut())?;
+        }
+        Ok(())
+    }
+
+    fn release(
+        &mut self,
+        held: &Held,
+        encoder: &mut dyn Encoder,
+        enrich: Option<&mut (dyn Enrich + 'static)>,
+    ) -> Result<(), PackError> {
+        let record = RecordView::parse(&held.record);
+        let record = record.expect("it was read when it was held, and a merge copies whole fields");
+        self.line(held.boot, &held.instance, (held.lane, held.sequence), &record, encoder, enrich)
+    }
+
+    /// Encodes one record into its object.
+    fn line(
+        &mut self,
+        boot: uuid::Uuid,
+        instance: &str,
+        (lane, sequence): (u16, u64),
+        record: &RecordView<'_>,
+        encoder: &mut dyn Encoder,
+        enrich: Option<&mut (dyn Enrich + 'static)>,
+    ) -> Result<(), PackError> {
         if self.boot.0 != boot {
             self.boot = (boot, boot.to_string());
         }
         let enrichment = enrich.map(|enrich| {
             self.enrichment = Enrichment::default();
-            enrich.enrich(&record, &mut self.enrichment);
+            enrich.enrich(record, &mut self.enrichment);
             &self.enrichment
         });
-        let context = Context { instance: frame.instance, boot: &self.boot.1, lane, sequence };
+        let context = Context { instance, boot: &self.boot.1, lane, sequence };
         self.line.clear();
-        encoder.encode(&Entry { record: &record, context, enrichment }, &mut self.line);
+        encoder.encode(&Entry { record, context, enrichment }, &mut self.line);
 
         let next = self.objects.len();
-        let partition = self.partitioner.partition(&record);
+        let partition = self.partitioner.partition(record);
         let place = *self.places.entry(partition).or_insert(next);
         let path = self.path(place);
         if place == next {
@@ -140,7 +211,6 @@ impl<'a> Making<'a> {
         }
         self.objects[place].push(&self.line, record.start(), boot, lane).map_err(io_error("write", &path))?;
         self.report.bytes_in += self.line.len() as u64;
-        self.lanes.record(boot, lane, sequence, Fate::Delivered);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! manifest is cursor and chain head at once, so nothing else is stored and
 //! nothing can disagree with it.
 
+mod held;
 mod lanes;
 mod making;
 pub mod manifest;

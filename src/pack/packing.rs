@@ -16,6 +16,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Between two looks for a supplement at the end of the log.
+const SUPPLEMENT_WAIT: Duration = Duration::from_millis(20);
+/// So often a batch looks for the supplements of its last records.
+const SUPPLEMENT_LOOKS: u32 = 50;
+/// So many frames a full batch reads on for them.
+const SUPPLEMENT_FRAMES: u32 = 10_000;
+
 /// A packer that holds its outbox.
 #[derive(Debug)]
 pub struct Packing {
@@ -139,7 +146,15 @@ impl Packing {
         expired.iter().for_each(|entry| lanes.expire(entry));
 
         let mut making = Making::new(&packer.options, &packer.fs, draft, lanes, report, now);
-        while read && making.report.bytes_in < packer.options.object_bytes {
+        let (mut looks, mut beyond) = (SUPPLEMENT_LOOKS, SUPPLEMENT_FRAMES);
+        while read {
+            if making.report.bytes_in >= packer.options.object_bytes {
+                // A little further, for the supplements of the last records.
+                if beyond == 0 || !making.is_waiting() {
+                    break;
+                }
+                beyond -= 1;
+            }
             if packer.control.abandoned() {
                 return Err(PackError::Abandoned);
             }
@@ -151,9 +166,15 @@ impl Packing {
                     making.lanes.read(boot, instance.as_deref(), after);
                     making.lanes.lost(boot, cause);
                 }
+                // The last moments' exchanges may still be looked into.
+                LogItem::End if looks > 0 && making.is_waiting_for(packer.options.boot) => {
+                    looks -= 1;
+                    packer.source.wait(SUPPLEMENT_WAIT);
+                }
                 LogItem::End => break,
             }
         }
+        making.release_all(&mut *packer.encoder, packer.enrich.as_deref_mut())?;
 
         let naming = packer.naming(number);
         let (mut lanes, mut report, objects) = making.finish(&naming)?;

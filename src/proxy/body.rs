@@ -110,6 +110,7 @@ impl Body for RequestBody {
                 body.account.wait_for_client(false);
                 if let Some(data) = frame.data_ref() {
                     body.account.add_received(data.len());
+                    body.account.copy_request(data, body.inner.is_end_stream());
                     if body.limits.body_bytes.is_some_and(|limit| body.account.received() > limit) {
                         return Poll::Ready(Some(Err(body.failed(ErrorType::TooLarge))));
                     }
@@ -127,6 +128,7 @@ impl Body for RequestBody {
             }
             Poll::Ready(None) => {
                 body.account.wait_for_client(false);
+                body.account.copy_request(&[], true);
                 Poll::Ready(None)
             }
             Poll::Pending => {

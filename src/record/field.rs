@@ -113,10 +113,18 @@ pub enum Field {
     ErrorType = 52,
     /// Bits of the route: 1 sensitive, 2 bulk, 4 AI.
     RouteFlags = 53,
+    /// 1: bodies of this exchange were handed to inspection, and a supplement may follow in
+    /// the log. Nothing that readers see.
+    Inspected = 60,
+    /// [`InspectionError`] as a number: `inspection.error`.
+    InspectionError = 61,
+    /// Headers that hint at who is behind a request, as `name: value` in lower-case names; may
+    /// repeat. Used for `origin.*`, not shown by itself.
+    OriginHint = 62,
 }
 
 /// The highest field number in use.
-pub const MAX_FIELD: u8 = Field::RouteFlags as u8;
+pub const MAX_FIELD: u8 = Field::OriginHint as u8;
 
 /// A closed list whose members have a stable number and a name that readers see.
 macro_rules! closed_list {
@@ -167,6 +175,30 @@ closed_list! {
         Hit = 1 => "HIT",
         /// Any other answer of a cache.
         Miss = 2 => "MISS",
+    }
+}
+
+closed_list! {
+    /// Why a body could not tell what the catalogue wants of it (`inspection.error`).
+    InspectionError {
+        /// Larger than the bound, as sent or decoded.
+        TooLarge = 1 => "too_large",
+        /// All memory for bodies was in use, or the queue was full.
+        Overload = 2 => "overload",
+        /// The body did not come to its end.
+        Incomplete = 3 => "incomplete",
+        /// A content coding that is not known here.
+        UnknownCoding = 4 => "unknown_coding",
+        /// The bytes are not what their content coding says.
+        BadCoding = 5 => "bad_coding",
+        /// Not JSON, or not UTF-8.
+        NotJson = 6 => "not_json",
+        /// Values nested deeper than is looked into.
+        TooDeep = 7 => "too_deep",
+        /// A wanted name stands twice in one object: two readers may take different ones.
+        DuplicateKey = 8 => "duplicate_key",
+        /// The gateway ended, or fell behind, before the body was looked into.
+        Lost = 9 => "lost",
     }
 }
 

@@ -12,9 +12,10 @@ pub mod field;
 mod gap;
 mod id;
 mod ranges;
+pub mod supplement;
 pub mod wire;
 
-pub use field::{CacheStatus, ErrorType, Field, Outcome};
+pub use field::{CacheStatus, ErrorType, Field, InspectionError, Outcome};
 pub use gap::{Gap, GapCause, LaneMark, Mark};
 pub use id::{EventId, EventIds};
 pub use ranges::SequenceSet;

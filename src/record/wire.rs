@@ -7,7 +7,7 @@
 //! never breaks an older reader, and the form is independent of memory layout
 //! and machine.
 
-use super::field::{CacheStatus, ErrorType, Field, MAX_FIELD, Outcome};
+use super::field::{CacheStatus, ErrorType, Field, InspectionError, MAX_FIELD, Outcome};
 use thiserror::Error;
 
 /// The version of this byte form, stored in each frame.
@@ -64,6 +64,21 @@ impl<'a> RecordWriter<'a> {
     pub fn text(&mut self, field: Field, value: &str) {
         if !value.is_empty() {
             self.bytes(field, value.as_bytes());
+        }
+    }
+
+    /// Appends a field by its number, which need not be known here.
+    pub(super) fn raw(&mut self, number: u8, value: Value<'_>) {
+        match value {
+            Value::Integer(value) => {
+                self.out.push(number & !BYTES);
+                push_varint(self.out, value);
+            }
+            Value::Bytes(bytes) => {
+                self.out.push(number | BYTES);
+                push_varint(self.out, bytes.len() as u64);
+                self.out.extend_from_slice(bytes);
+            }
         }
     }
 }
@@ -226,6 +241,12 @@ impl<'a> RecordView<'a> {
     #[must_use]
     pub fn cache_status(&self) -> Option<CacheStatus> {
         self.integer(Field::CacheStatus).and_then(CacheStatus::from_number)
+    }
+
+    /// Why a body could not tell what the catalogue wants of it, if it could not.
+    #[must_use]
+    pub fn inspection_error(&self) -> Option<InspectionError> {
+        self.integer(Field::InspectionError).and_then(InspectionError::from_number)
     }
 
     /// Why the exchange failed, if it did.

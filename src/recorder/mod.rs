@@ -34,6 +34,7 @@ pub use turn::Recorder;
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
+use crate::inspect::Outbox;
 use crate::metrics::Families;
 use crate::spool::{Spool, WhenFull};
 use serde::Serialize;
@@ -111,6 +112,8 @@ pub struct Settings {
     pub progress: Arc<Progress>,
     /// Where it counts.
     pub metrics: Families,
+    /// What is found out about records after they were closed.
+    pub supplements: Outbox,
 }
 
 /// A running recorder.

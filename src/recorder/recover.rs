@@ -166,7 +166,8 @@ impl Log {
                     self.mark(mark);
                 }
             }
-            Kind::Pad => {}
+            // A supplement speaks of a record that is counted by itself.
+            Kind::Supplement | Kind::Pad => {}
         }
     }
 

@@ -45,6 +45,7 @@ fn settings(clock: &Clock) -> Settings {
         refusing: Arc::default(),
         progress: Progress::new(["main"]),
         metrics: Families::new().unwrap(),
+        supplements: Default::default(),
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Recorder {
     retention: Retention,
     lanes: Vec<LaneTail>,
     settings: Settings,
+    /// Supplements that are to be appended behind their records.
+    supplements: Vec<u8>,
     syncer: Syncer,
     /// Where the lanes stood when the fsync that runs was begun, and when that was.
     syncing: Option<(Mark, Duration)>,
@@ -64,6 +66,7 @@ impl Recorder {
             retention: Retention::new(spool, Arc::clone(&settings.progress), settings.when_full),
             lanes: lanes.into_iter().map(LaneTail::new).collect(),
             settings,
+            supplements: Vec::new(),
             syncer,
             syncing: None,
             status: Arc::default(),
@@ -172,6 +175,10 @@ impl Recorder {
 
     fn drain(&mut self) -> bool {
         let mut moved = false;
+        if self.supplements.is_empty() {
+            // Taken before the rings are looked at, so that their records stand before them.
+            self.supplements = self.settings.supplements.take();
+        }
         for index in 0..self.lanes.len() {
             let cause = self.trouble.as_ref().map_or(GapCause::RingFull, |(cause, _)| *cause);
             let noticed = self.settings.clock.unix_microseconds();
@@ -201,6 +208,14 @@ impl Recorder {
                     return false;
                 }
             }
+        }
+        if !self.supplements.is_empty() {
+            if let Err(error) = self.writer.append(&self.supplements) {
+                self.note_append(&error);
+                return false;
+            }
+            self.supplements.clear();
+            moved = true;
         }
         if moved && let Some((_, what)) = self.trouble.take() {
             tracing::info!(was = what, "the spool takes records again");

@@ -2,12 +2,13 @@
 //!
 //! A catalogue is one JSON or TOML document: a head (`name`, `namespace`,
 //! `api_host`, `request_id_header`, `user_agent_header`, `organization`,
-//! `space`, `environment`, `default_environment`, `api_key_headers`,
-//! `secret_query`, `secret_headers`, `categories`) and `routes`. Only `name` and
-//! `routes` must be there; of a row, `method`, `template`, `resource` and
-//! `action`. `categories` gives a category to each named resource type and wins
-//! over the rows' own. An unknown key is refused, and all problems are reported
-//! at once.
+//! `space`, `environment`, `default_environment`, `origin_headers`,
+//! `api_key_headers`, `secret_query`, `secret_headers`, `categories`) and
+//! `routes`. Only `name` and `routes` must be there; of a row, `method`,
+//! `template`, `resource` and `action`. `categories` gives a category to each
+//! named resource type and wins over the rows' own. A row with `replaces` stands
+//! in the place of another catalogue's row of the same method and path. An
+//! unknown key is refused, and all problems are reported at once.
 
 use super::meaning::{Action, Category};
 use super::paths::MAX_SEGMENTS;
@@ -18,6 +19,7 @@ use http::HeaderName;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The catalogues that come with the gateway: name and text.
 pub const PRESETS: &[(&str, &str)] = &[
@@ -43,6 +45,7 @@ pub struct Catalogue {
     pub(super) api_host: Option<String>,
     pub(super) request_id_header: Option<HeaderName>,
     pub(super) user_agent_header: Option<HeaderName>,
+    pub(super) origin_headers: Arc<[HeaderName]>,
     pub(super) api_key_headers: Vec<HeaderName>,
     pub(super) secret_query: Vec<String>,
     pub(super) secret_headers: Vec<HeaderName>,
@@ -55,6 +58,8 @@ pub(super) struct Row {
     pub(super) route: Route,
     /// Hosts that the row names; labels that begin with `:` stand for any.
     pub(super) hosts: Vec<String>,
+    /// The row stands in the place of another catalogue's row of this method and path.
+    pub(super) replaces: bool,
 }
 
 impl Catalogue {
@@ -139,6 +144,7 @@ fn read_catalogue(value: Value, place: Place, problems: &mut Vec<CatalogueProble
         api_host: head.take("api_host"),
         request_id_header: head.header("request_id_header"),
         user_agent_header: head.header("user_agent_header"),
+        origin_headers: head.headers("origin_headers").into(),
         api_key_headers: head.headers("api_key_headers"),
         secret_query: head.take("secret_query").unwrap_or_default(),
         secret_headers: head.headers("secret_headers"),
@@ -203,7 +209,9 @@ fn read_row(
     }
     let legacy_alias_of: Option<String> = row.take("legacy_alias_of");
     let resource_id_query = row.take("resource_id_query");
-    let resource_id_pointer = row.take("resource_id_pointer");
+    let resource_id_pointer = row.pointer("resource_id_pointer");
+    let state_pointer = row.pointer("state_pointer");
+    let replaces = row.take("replaces").unwrap_or(false);
     let affected_pointers: Pointers = row.take("affected_pointers").unwrap_or_default();
     let secret_pointers: Pointers = row.take("secret_pointers").unwrap_or_default();
     let mut hosts: Vec<String> = row.take("hosts").unwrap_or_default();
@@ -237,16 +245,18 @@ fn read_row(
         template,
         resource_id_query,
         resource_id_pointer,
+        state_pointer,
         affected_pointers,
         secret_pointers,
         request_id_header: catalogue.request_id_header.clone(),
         user_agent_header: catalogue.user_agent_header.clone(),
+        origin_headers: Arc::clone(&catalogue.origin_headers),
         variants,
     };
     if hosts.is_empty() {
         hosts.extend(catalogue.api_host.clone());
     }
-    Some(Row { route, hosts })
+    Some(Row { route, hosts, replaces })
 }
 
 fn read_action(table: &mut Reader<'_>) -> Option<Action> {
@@ -364,7 +374,7 @@ fn parameter_index(template: &str, name: &str) -> Option<u8> {
     parameters(template).position(|parameter| parameter == name).and_then(|index| u8::try_from(index).ok())
 }
 
-fn template_fault(template: &str) -> Option<&'static str> {
+pub(super) fn template_fault(template: &str) -> Option<&'static str> {
     if !template.starts_with('/') {
         return Some("must begin with a slash");
     }

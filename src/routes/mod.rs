@@ -7,7 +7,9 @@
 //! is said in [`paths`].
 
 pub mod catalogue;
+pub mod explain;
 mod meaning;
+pub mod openapi;
 pub mod paths;
 mod problem;
 mod reader;
@@ -18,5 +20,5 @@ mod trie;
 pub use catalogue::{Catalogue, CatalogueFormat, PRESETS};
 pub use meaning::{Action, Category};
 pub use problem::{CatalogueFault, CatalogueProblem};
-pub use route::{Pointers, RequestVariants, Route, Variant, When};
+pub use route::{Pointers, RequestVariants, Route, Settled, Variant, When};
 pub use table::{Matched, RouteIndex, RouteTable};

@@ -66,8 +66,11 @@ pub enum CatalogueFault {
         other_name: String,
     },
     /// Two rows have one method and template for one host.
-    #[error("the same method and template as {0}")]
+    #[error("the same method and template as {0}; `replaces = true` puts a row in the place of another")]
     Duplicate(String),
+    /// A row that is to replace another has none to replace.
+    #[error("no other catalogue of this source has a route of this method and template")]
+    ReplacesNothing,
 }
 
 impl fmt::Display for CatalogueProblem {

@@ -99,6 +99,16 @@ impl<'a> Reader<'a> {
         parsed
     }
 
+    /// A JSON pointer (RFC 6901), in which `*` stands for every element.
+    pub(super) fn pointer(&mut self, key: &'static str) -> Option<String> {
+        let text: String = self.take(key)?;
+        if text.starts_with('/') {
+            return Some(text);
+        }
+        self.report(key, CatalogueFault::Form(format!("`{text}` is not a JSON pointer, such as /sys/id")));
+        None
+    }
+
     /// A placeholder, written `:name`; its name.
     pub(super) fn placeholder(&mut self, key: &'static str) -> Option<String> {
         let text: String = self.take(key)?;

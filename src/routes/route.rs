@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One row of a catalogue, ready for use by the request path.
 ///
@@ -43,16 +44,21 @@ pub struct Route {
     pub resource: Option<u8>,
     /// The query parameter that is `resource.id` where the path has none.
     pub resource_id_query: Option<String>,
-    /// JSON pointer to `resource.id` in the response body. Not used yet.
+    /// JSON pointer to `resource.id` in the response body, where neither path nor query has it.
     pub resource_id_pointer: Option<String>,
-    /// What a bulk request touched. Not used yet.
+    /// JSON pointer in the response body to the state of the resource, as [`When::prior_status`]
+    /// names it.
+    pub state_pointer: Option<String>,
+    /// What a bulk request touched.
     pub affected_pointers: Pointers,
-    /// Where bodies carry live credentials. Not used yet.
+    /// Where bodies carry live credentials: never read, even where another pointer goes there.
     pub secret_pointers: Pointers,
     /// The response header that carries the upstream's own request id.
     pub request_id_header: Option<HeaderName>,
     /// The request header in which the API's own software names itself.
     pub user_agent_header: Option<HeaderName>,
+    /// Request headers that hint at who is behind a request (`origin.evidence`).
+    pub origin_headers: Arc<[HeaderName]>,
     /// When the row means another action; the first that applies wins. At most 32.
     pub variants: Vec<Variant>,
 }
@@ -94,7 +100,8 @@ pub struct When {
     pub request_body_equals: BTreeMap<String, Value>,
     /// The array at this pointer of the request body has this member.
     pub request_body_contains: BTreeMap<String, Value>,
-    /// The resource had one of these states before; no exchange shows it.
+    /// The resource had exactly these states before (published and draft are two at once); this
+    /// exchange does not show it.
     pub prior_status: Vec<String>,
 }
 
@@ -111,32 +118,33 @@ impl Route {
     pub const AI: u8 = 4;
 
     /// Weighs the variants against the request's head; two loads for a route without.
-    ///
-    /// A variant that needs a body or the state before never applies so far;
-    /// the row's own action stands for it.
     #[must_use]
     pub fn weigh(&self, request: &HeaderMap) -> RequestVariants {
         let mut possible = 0;
         for (bit, variant) in self.variants.iter().enumerate() {
             let when = &variant.when;
             let absent = when.request_header_absent.as_ref().is_none_or(|name| !request.contains_key(name));
-            possible |= u32::from(absent && !when.needs_more_than_heads()) << bit;
+            possible |= u32::from(absent) << bit;
         }
         RequestVariants(possible)
     }
 
-    /// The action, once the status is known; `None` where no response came.
+    /// What the heads of request and response decide; `None` where no response came.
     #[must_use]
-    pub fn action(&self, possible: RequestVariants, status: Option<u16>) -> Action {
-        if possible.0 == 0 {
-            return self.action;
+    pub fn settle(&self, possible: RequestVariants, status: Option<u16>) -> Settled {
+        let mut open = 0;
+        for (bit, variant) in self.variants.iter().enumerate() {
+            let by_status = variant.when.response_status.is_none_or(|wanted| Some(wanted) == status);
+            if possible.0 >> bit & 1 == 0 || !by_status {
+                continue;
+            }
+            if variant.when.needs_more_than_heads() {
+                open |= 1 << bit;
+            } else {
+                return Settled { open, otherwise: variant.action };
+            }
         }
-        self.variants
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| possible.0 >> bit & 1 == 1)
-            .find(|(_, variant)| variant.when.response_status.is_none_or(|wanted| Some(wanted) == status))
-            .map_or(self.action, |(_, variant)| variant.action)
+        Settled { open, otherwise: self.action }
     }
 
     /// `resource.id`: the parameter that the row names, else the query parameter
@@ -149,20 +157,67 @@ impl Route {
             (None, None) => None,
         }
     }
+}
 
-    /// Both steps at once, where request and response are at hand together.
+/// What the heads of an exchange decide of its action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Bits of the variants that need a body or the state before, and come before `otherwise`.
+    open: u32,
+    /// The action if none of them applies.
+    otherwise: Action,
+}
+
+impl Settled {
+    /// The action, where the heads alone decide it.
     #[must_use]
-    pub fn resolve(&self, request: &HeaderMap, status: Option<u16>) -> Action {
-        self.action(self.weigh(request), status)
+    pub fn decided(self) -> Option<Action> {
+        (self.open == 0).then_some(self.otherwise)
+    }
+
+    /// The action if no open variant applies.
+    #[must_use]
+    pub fn otherwise(self) -> Action {
+        self.otherwise
+    }
+
+    /// What is left when it is known that the request had no body.
+    #[must_use]
+    pub fn without_request_body(self, route: &Route) -> Self {
+        let needs_one =
+            |(bit, variant): (usize, &Variant)| u32::from(variant.when.needs_request_body()) << bit;
+        let closed = route.variants.iter().enumerate().map(needs_one).fold(0, |all, bit| all | bit);
+        Self { open: self.open & !closed, ..self }
+    }
+
+    /// The variants that are still open, in their order.
+    pub fn open(self, route: &Route) -> impl Iterator<Item = &Variant> {
+        route.variants.iter().enumerate().filter(move |(bit, _)| self.open >> bit & 1 == 1).map(|(_, v)| v)
+    }
+
+    /// Every action that is still possible, each once.
+    pub fn candidates(self, route: &Route) -> impl Iterator<Item = Action> {
+        let mut seen = 0u64;
+        self.open(route).map(|variant| variant.action).chain([self.otherwise]).filter(move |action| {
+            let bit = 1 << *action as u64;
+            let is_new = seen & bit == 0;
+            seen |= bit;
+            is_new
+        })
     }
 }
 
 impl When {
     fn needs_more_than_heads(&self) -> bool {
+        self.needs_request_body() || !self.prior_status.is_empty()
+    }
+
+    /// Whether the request body has a say.
+    #[must_use]
+    pub fn needs_request_body(&self) -> bool {
         self.request_body_pointer.is_some()
             || !self.request_body_equals.is_empty()
             || !self.request_body_contains.is_empty()
-            || !self.prior_status.is_empty()
     }
 
     /// A condition that holds always would make the row's own action unreachable.

@@ -60,7 +60,8 @@ impl RouteTable {
                 catalogue.rows.iter().enumerate().map(number)
             })
             .collect();
-        let mut problems = differing_names(&rows);
+        let (rows, mut problems) = replaced(rows);
+        problems.extend(differing_names(&rows));
         problems.extend(duplicates(&rows));
         if !problems.is_empty() {
             return Err(problems);
@@ -198,6 +199,33 @@ impl Numbered<'_> {
     }
 }
 
+/// Takes out the rows that a row of another catalogue replaces.
+fn replaced(rows: Vec<Numbered<'_>>) -> (Vec<Numbered<'_>>, Vec<CatalogueProblem>) {
+    let mut by_shape: HashMap<String, Vec<Numbered<'_>>> = HashMap::new();
+    for row in rows.iter().filter(|row| row.row.replaces) {
+        by_shape.entry(shape(&row.row.route)).or_default().push(*row);
+    }
+    if by_shape.is_empty() {
+        return (rows, Vec::new());
+    }
+    let mut used: Vec<(&str, usize)> = Vec::new();
+    let mut kept = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let by = by_shape.get(&shape(&row.row.route)).into_iter().flatten();
+        match by.clone().find(|by| !row.row.replaces && by.catalogue != row.catalogue) {
+            Some(by) => used.push((by.catalogue, by.number)),
+            None => kept.push(*row),
+        }
+    }
+    let idle = |row: &&Numbered<'_>| row.row.replaces && !used.contains(&(row.catalogue, row.number));
+    let problems = rows.iter().filter(idle).map(|row| CatalogueProblem {
+        key: Some("replaces".to_owned()),
+        ..row.problem(CatalogueFault::ReplacesNothing)
+    });
+    let problems = problems.collect();
+    (kept, problems)
+}
+
 /// One position (everything before it, names left out) has one placeholder name.
 fn differing_names(rows: &[Numbered<'_>]) -> Vec<CatalogueProblem> {
     let mut names: HashMap<String, (&str, Numbered<'_>)> = HashMap::new();
@@ -296,5 +324,7 @@ fn union<'a, T: Clone + PartialEq + 'a>(values: impl Iterator<Item = &'a T>) -> 
     all
 }
 
+#[cfg(test)]
+mod entities;
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,8 @@ pub enum Kind {
     Mark = 4,
     /// Nothing: fills a ring up to its end.
     Pad = 5,
+    /// What was found out about a record after it was closed: fields that stand before its own.
+    Supplement = 8,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
             3 => Self::Gap,
             4 => Self::Mark,
             5 => Self::Pad,
+            8 => Self::Supplement,
             _ => return None,
         })
     }

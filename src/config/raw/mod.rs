@@ -16,6 +16,7 @@ mod item;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod log;
+pub(crate) mod meaning;
 pub(crate) mod redact;
 pub(crate) mod server;
 pub(crate) mod source;
@@ -26,7 +27,7 @@ pub(crate) use document::Document;
 pub(crate) use item::At;
 
 use super::reference::{Absent, Key, Kind, Section};
-use super::{ActorsOptions, EvidenceOptions, LogOptions, RedactOptions};
+use super::{ActorsOptions, EvidenceOptions, LogOptions, MeaningOptions, RedactOptions};
 use crate::capture::RingOptions;
 use item::Item;
 use std::net::SocketAddr;
@@ -56,6 +57,7 @@ pub(crate) struct File {
     pub(crate) spool: storage::Spool,
     pub(crate) destinations: Vec<destination::Destination>,
     pub(crate) redact: RedactOptions,
+    pub(crate) meaning: MeaningOptions,
     pub(crate) actors: ActorsOptions,
     pub(crate) admin_listen: At<SocketAddr>,
     pub(crate) evidence: EvidenceOptions,
@@ -89,6 +91,7 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>
             .map(|table| destination::read(document, table))
             .collect(),
         redact: redact::read(root.table("redact")),
+        meaning: meaning::read(root.table("meaning")),
         actors: actors::read(root.table("actors")),
         admin_listen: admin::read(document, root.table("admin")),
         evidence: evidence::read(root.table("evidence")),

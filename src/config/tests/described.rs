@@ -278,7 +278,7 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
             let row = match section.path {
                 below if below.starts_with("source.") => "| `[[source]]`".to_owned(),
                 "listener.tls" => "| `[[listener]]`".to_owned(),
-                "" | "server" | "ring" | "spool" | "admin" | "evidence" => "| top".to_owned(),
+                "" | "server" | "ring" | "spool" | "meaning" | "admin" | "evidence" => "| top".to_owned(),
                 _ => format!("| `{}`", section.header()),
             };
             let row = table.lines().find(|line| line.starts_with(&row)).unwrap();

@@ -201,17 +201,45 @@ fn variants_that_show_in_the_heads_change_the_action_and_others_do_not() {
     let mut with = HeaderMap::new();
     with.insert("X-Contentful-Version", HeaderValue::from_static("1"));
     let entry = found(&table, "PUT", "/spaces/s/environments/e/entries/x").unwrap();
-    assert_eq!(entry.resolve(&without, Some(201)), Action::Create);
-    assert_eq!(entry.resolve(&with, Some(200)), Action::Update);
+    let decided =
+        |route: &Route, headers: &HeaderMap, status| route.settle(route.weigh(headers), status).decided();
+    assert_eq!(decided(entry, &without, Some(201)), Some(Action::Create));
+    assert_eq!(decided(entry, &with, Some(200)), Some(Action::Update));
     let installation = found(&table, "PUT", "/spaces/s/environments/e/app_installations/a").unwrap();
-    let possible = installation.weigh(&without);
-    assert_eq!(installation.action(possible, Some(201)), Action::Create);
-    assert_eq!(installation.action(possible, Some(200)), Action::Update);
-    assert_eq!(installation.action(possible, None), Action::Update);
+    assert_eq!(decided(installation, &without, Some(201)), Some(Action::Create));
+    assert_eq!(decided(installation, &without, Some(200)), Some(Action::Update));
+    assert_eq!(decided(installation, &without, None), Some(Action::Update));
     // "remove" in the body would make it an unpublish.
     let published = found(&table, "PUT", "/spaces/s/environments/e/entries/x/published").unwrap();
-    assert_eq!(published.variants.len(), 1);
-    assert_eq!(published.resolve(&without, Some(200)), Action::Publish);
+    let settled = published.settle(published.weigh(&without), Some(200));
+    assert_eq!((settled.decided(), settled.otherwise()), (None, Action::Publish));
+    assert_eq!(settled.candidates(published).collect::<Vec<_>>(), [Action::Unpublish, Action::Publish]);
+    assert_eq!(settled.without_request_body(published).decided(), Some(Action::Publish));
+}
+
+#[test]
+fn a_row_that_replaces_another_stands_in_its_place_and_must_find_one() {
+    let own = |template: &str| {
+        let text = format!(
+            "name = \"own\"\n[[routes]]\nmethod = \"PUT\"\ntemplate = \"{template}\"\nresource = \"Entry\"\n\
+             resource_param = \"entry\"\naction = \"Publish\"\ncategory = \"access\"\nreplaces = true\n"
+        );
+        Catalogue::parse("own", &text, CatalogueFormat::Toml).unwrap()
+    };
+    let preset = Catalogue::preset("contentful-management").unwrap();
+    let template = "/spaces/:space/environments/:environment/entries/:entry/published";
+    let table = RouteTable::build(&[preset.clone(), own(template)], "api.contentful.com").unwrap();
+    assert_eq!(table.len(), preset.len());
+    let route = found(&table, "PUT", "/spaces/s/environments/e/entries/x/published").unwrap();
+    assert_eq!((route.catalogue.as_str(), route.category), ("own", Some(Category::Access)));
+    let problems = RouteTable::build(&[preset, own("/spaces/:space/entrys/:entry")], "api.contentful.com");
+    let problems = problems.unwrap_err();
+    assert!(
+        problems[0].to_string().ends_with(
+            "key `replaces`: no other catalogue of this source has a route of this method and template"
+        ),
+        "{problems:?}"
+    );
 }
 
 struct Case {

@@ -19,6 +19,7 @@
 //! | `never` | no answer at all |
 //! | `trailers` | a chunked body ends with `x-checksum: 42` |
 //! | `continue` | `no`: a request that expects 100 gets its final answer at once |
+//! | `body` | this text is the body |
 //! | `echo` | the body is JSON of what arrived: method, target, headers, body, trailers |
 //! | `close` | the connection is closed after the response |
 //! | `h` | `Name:Value`, one more response header; may repeat |
@@ -281,6 +282,7 @@ impl Connection {
 
         let status = number("status").unwrap_or(200);
         let echo = on("echo").then(|| echo(&seen));
+        let echo = echo.or_else(|| script.get("body").map(|text| text.clone().into_bytes()));
         let size = echo.as_ref().map_or(number("size").unwrap_or(0), Vec::len);
         let framing = script.get("framing").map_or("length", String::as_str);
         let chunked = framing == "chunked" || on("trailers");

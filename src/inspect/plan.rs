@@ -1,0 +1,220 @@
+//! What is wanted of the bodies of each route.
+
+use super::select::Selection;
+use crate::routes::{Pointers, Route, RouteIndex, RouteTable};
+
+/// What a route wants of an exchange. Looked at on the request path: one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants(u8);
+
+impl Wants {
+    const REQUEST: u8 = 1;
+    const RESPONSE: u8 = 2;
+    const TOLD: u8 = 4;
+
+    /// Whether anything is wanted.
+    #[inline]
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    /// The request's body.
+    #[inline]
+    #[must_use]
+    pub fn request(self) -> bool {
+        self.0 & Self::REQUEST != 0
+    }
+
+    /// The body of a successful response.
+    #[inline]
+    #[must_use]
+    pub fn response(self) -> bool {
+        self.0 & Self::RESPONSE != 0
+    }
+
+    /// To be told of the exchange, even without a body.
+    #[inline]
+    #[must_use]
+    pub fn told(self) -> bool {
+        self.0 & Self::TOLD != 0
+    }
+}
+
+/// What is wanted of each route of one table.
+#[derive(Debug, Default)]
+pub struct BodyPlans {
+    wants: Vec<Wants>,
+    plans: Vec<Option<Box<RoutePlan>>>,
+}
+
+/// What is read of the bodies of one route.
+#[derive(Debug, Default)]
+pub(super) struct RoutePlan {
+    pub(super) request: Selection,
+    pub(super) response: Selection,
+    pub(super) request_entities: Vec<Entity>,
+    pub(super) response_entities: Vec<Entity>,
+    /// What was done here may change a state that other routes show.
+    pub(super) changes_state: bool,
+}
+
+/// Where an entity is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entity {
+    /// JSON pointer to the object that names it.
+    pub(super) object: String,
+    /// The name of the id in that object.
+    pub(super) id: String,
+}
+
+/// Where the type stands beside the id, in falling order of precision.
+pub(super) const TYPES: [&str; 3] = ["linkType", "entityType", "type"];
+
+impl BodyPlans {
+    /// Plans for the routes of this table. `more` names what others want to see beside what
+    /// the catalogue says; unlike the catalogue's, these pointers may go to secrets, which
+    /// then must not leave memory.
+    #[must_use]
+    pub fn new(table: &RouteTable, more: &dyn Fn(&Route) -> Pointers) -> Self {
+        let has_states = |route: &Route| route.variants.iter().any(|v| !v.when.prior_status.is_empty());
+        let stateful: Vec<&str> = table
+            .routes()
+            .iter()
+            .filter(|route| has_states(route) || route.state_pointer.is_some())
+            .map(|route| route.resource_type.as_str())
+            .collect();
+        let mut plans = Self::default();
+        for route in table.routes() {
+            let mut plan = plan(route, &more(route));
+            plan.changes_state = !is_safe(&route.method) && stateful.contains(&route.resource_type.as_str());
+            let bits = [
+                (!plan.request.is_empty(), Wants::REQUEST),
+                (!plan.response.is_empty(), Wants::RESPONSE),
+                (plan.changes_state, Wants::TOLD),
+            ];
+            let wants = bits.iter().filter(|(wanted, _)| *wanted).fold(0, |all, (_, bit)| all | bit);
+            plans.wants.push(Wants(wants));
+            plans.plans.push((wants != 0).then(|| Box::new(plan)));
+        }
+        plans
+    }
+
+    /// What this route wants.
+    #[inline]
+    #[must_use]
+    pub fn wants(&self, route: RouteIndex) -> Wants {
+        self.wants.get(route.0 as usize).copied().unwrap_or_default()
+    }
+
+    pub(super) fn plan(&self, route: RouteIndex) -> Option<&RoutePlan> {
+        self.plans.get(route.0 as usize)?.as_deref()
+    }
+}
+
+/// Methods that change nothing (RFC 9110 §9.2.1).
+fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+fn plan(route: &Route, more: &Pointers) -> RoutePlan {
+    let mut plan = RoutePlan::default();
+    let secret = &route.secret_pointers;
+    for (affected, secret, entities, selection) in [
+        (&route.affected_pointers.request, &secret.request, &mut plan.request_entities, &mut plan.request),
+        (
+            &route.affected_pointers.response,
+            &secret.response,
+            &mut plan.response_entities,
+            &mut plan.response,
+        ),
+    ] {
+        for entity in affected.iter().filter_map(|pointer| entity(pointer)) {
+            let id = format!("{}/{}", entity.object, entity.id);
+            if is_secret(&id, secret) {
+                continue;
+            }
+            selection.add(&id);
+            TYPES.iter().for_each(|name| selection.add(&format!("{}/{name}", entity.object)));
+            entities.push(entity);
+        }
+    }
+    for variant in &route.variants {
+        let when = &variant.when;
+        let pointers = when.request_body_pointer.iter();
+        let pointers =
+            pointers.chain(when.request_body_equals.keys()).chain(when.request_body_contains.keys());
+        pointers.filter(|pointer| !is_secret(pointer, &secret.request)).for_each(|p| plan.request.add(p));
+    }
+    let in_response = [&route.resource_id_pointer, &route.state_pointer];
+    for pointer in in_response.into_iter().flatten().filter(|p| !is_secret(p, &secret.response)) {
+        plan.response.add(pointer);
+    }
+    more.request.iter().for_each(|pointer| plan.request.add(pointer));
+    more.response.iter().for_each(|pointer| plan.response.add(pointer));
+    plan
+}
+
+/// The entity that an affected pointer names: one that ends with an id, or with elements that
+/// are entities themselves. Others are remarks about it (versions, dates).
+fn entity(pointer: &str) -> Option<Entity> {
+    let (object, last) = pointer.rsplit_once('/')?;
+    match last {
+        "id" | "entityId" => Some(Entity { object: object.to_owned(), id: last.to_owned() }),
+        "*" => Some(Entity { object: format!("{pointer}/sys"), id: "id".to_owned() }),
+        _ => None,
+    }
+}
+
+/// Whether a pointer goes to a secret, into one, or to something that holds one.
+fn is_secret(pointer: &str, secrets: &[String]) -> bool {
+    let below = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('/'));
+    secrets.iter().any(|secret| pointer == secret || below(pointer, secret) || below(secret, pointer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::Catalogue;
+
+    fn of(method: &str, template: &str) -> (Wants, Option<RoutePlan>) {
+        let catalogue = Catalogue::preset("contentful-management").unwrap();
+        let table = RouteTable::build(&[catalogue], "api.contentful.com").unwrap();
+        let route = table.routes().iter().find(|r| r.method == method && r.template == template).unwrap();
+        let plans = BodyPlans::new(&table, &|_| Pointers::default());
+        let index = table.routes().iter().position(|other| std::ptr::eq(other, route)).unwrap() as u32;
+        let plan = plans.plan(RouteIndex(index)).map(|_| plan(route, &Pointers::default()));
+        (plans.wants(RouteIndex(index)), plan)
+    }
+
+    #[test]
+    fn only_routes_that_need_a_body_want_one() {
+        let (wants, plan) = of("PUT", "/spaces/:space/environments/:environment/entries/:entry");
+        assert!(!wants.any() && plan.is_none());
+        let (wants, _) = of("POST", "/spaces/:space/environments/:environment/entries");
+        assert!(wants.response() && !wants.request() && !wants.told());
+        let (wants, plan) = of("POST", "/spaces/:space/environments/:environment/bulk_actions/publish");
+        assert!(wants.response() && wants.request());
+        let object = "/entities/items/*/sys".to_owned();
+        assert_eq!(plan.unwrap().request_entities, [Entity { object, id: "id".to_owned() }]);
+    }
+
+    #[test]
+    fn what_a_catalogue_calls_secret_is_never_selected() {
+        let (_, plan) = of("GET", "/spaces/:space/environments/:environment/bulk_operations/:bulk_operation");
+        // The signed download stands among the affected pointers too.
+        assert_eq!(
+            plan.unwrap()
+                .response
+                .read(br#"{"result":{"files":[{"url":"canary"}],"items":[{"sys":{"id":"a"}}]}}"#)
+                .unwrap()
+                .to_string(),
+            r#"{"result":{"items":[{"sys":{"id":"a"}}]}}"#
+        );
+        let secrets = ["/a/*/b".to_owned()];
+        for pointer in ["/a/*/b", "/a/*/b/c", "/a/*", "/a"] {
+            assert!(is_secret(pointer, &secrets), "{pointer}");
+        }
+        assert!(!is_secret("/a/*/bc", &secrets));
+    }
+}
