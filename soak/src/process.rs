@@ -194,6 +194,7 @@ impl Process {
             refusing: Arc::clone(&refusing),
             progress: Arc::clone(&progress),
             metrics: Families::new().map_err(|error| error.to_string())?,
+            supplements: Default::default(),
         };
         let recorder = Recorder::begin(Arc::clone(&spool), ends, settings, Syncer::inline());
         let recorder = Some(recorder.map_err(|error| text(&error))?);

@@ -147,14 +147,10 @@ impl Packing {
 
         let mut making = Making::new(&packer.options, &packer.fs, draft, lanes, report, now);
         let (mut looks, mut beyond) = (SUPPLEMENT_LOOKS, SUPPLEMENT_FRAMES);
-        while read {
-            if making.report.bytes_in >= packer.options.object_bytes {
-                // A little further, for the supplements of the last records.
-                if beyond == 0 || !making.is_waiting() {
-                    break;
-                }
-                beyond -= 1;
-            }
+        let full = |making: &Making<'_>| making.report.bytes_in >= packer.options.object_bytes;
+        // A full batch reads a little further, for the supplements of its last records.
+        while read && (!full(&making) || beyond > 0 && making.is_waiting()) {
+            beyond -= u32::from(full(&making));
             if packer.control.abandoned() {
                 return Err(PackError::Abandoned);
             }
