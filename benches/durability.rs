@@ -167,7 +167,7 @@ listen = "127.0.0.1:0"
 impl Drop for Bed {
     fn drop(&mut self) {
         if let Some(gateway) = self.gateway.take() {
-            gateway.stop();
+            gateway.stop(onrecord::journal::Actor::GATEWAY);
         }
         let _ = self.root.path();
     }

@@ -110,7 +110,7 @@ fn mark(taken: u64) -> Vec<u8> {
     if taken > 0 {
         accounted.insert_range(0, taken - 1);
     }
-    let lane = LaneMark { lane: 0, taken, position: 0, accounted };
+    let lane = LaneMark { lane: 0, taken, position: 0, accounted, reserved: 0 };
     let mut bytes = Vec::new();
     let mark = Mark { lanes: vec![lane], closed: false };
     frame::append(&mut bytes, Kind::Mark, 1, 0, 0, &mark.to_bytes());

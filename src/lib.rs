@@ -28,8 +28,8 @@
 //!
 //! # Who may import whom
 //! Lowest first: `bucket` `clock` `error_chain` `http1` `metrics` `record` `secret` `timer`, then
-//! `routes` `format` `identity` `spool`, then `inspect`, then `capture` `recorder` `enrich` `pack`
-//! `deliver` `evidence`, then
+//! `routes` `format` `identity` `spool`, then `inspect`, then `capture` `journal` `recorder`
+//! `enrich` `pack` `deliver` `evidence`, then
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
 //! holds the code to it.
 
@@ -48,6 +48,7 @@ pub mod format;
 pub mod http1;
 pub mod identity;
 pub mod inspect;
+pub mod journal;
 pub mod metrics;
 pub mod pack;
 pub mod proxy;

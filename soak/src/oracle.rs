@@ -176,8 +176,11 @@ fn lane(
             entry.taken, totals.delivered, totals.filtered, totals.declared, entry.open
         ));
     }
-    // After a loss of power nobody knows how many were taken: what is said is a bound, as far as
-    // the log holds one.
+    // After a loss of power nobody knows how many were taken: what is said is a bound, and never
+    // too small.
+    if entry.taken < count && !model.damaged {
+        return Err(format!("{count} sequences were taken, and the bound is {}", entry.taken));
+    }
     if entry.taken != count && !power && !model.damaged {
         return Err(format!("{count} sequences were taken, the manifests say {}", entry.taken));
     }

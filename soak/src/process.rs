@@ -195,6 +195,7 @@ impl Process {
             progress: Arc::clone(&progress),
             metrics: Families::new().map_err(|error| error.to_string())?,
             supplements: Default::default(),
+            journal: Default::default(),
         };
         let recorder = Recorder::begin(Arc::clone(&spool), ends, settings, Syncer::inline());
         let recorder = Some(recorder.map_err(|error| text(&error))?);
@@ -470,6 +471,7 @@ fn target(
         spool: SPOOL.into(),
         prefix: (*prefix).to_owned(),
         sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        own_records: true,
         timestamps: Timestamps::Microseconds,
         interval: plan.interval,
         object_bytes: plan.object_bytes,

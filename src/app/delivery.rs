@@ -2,6 +2,7 @@
 
 use super::actors::Actors;
 use super::keys::Signer;
+use super::own;
 use super::session_file::SessionFile;
 use crate::clock::Clock;
 use crate::deliver::{
@@ -10,6 +11,7 @@ use crate::deliver::{
 use crate::enrich::add_meaning;
 use crate::error_chain::Chain;
 use crate::format::Enrichment;
+use crate::journal::{Actor, Event, Journal};
 use crate::metrics::Families;
 use crate::pack::{Outbox, PackEvent, PackOptions, Packer, PackerControl, SpoolSource};
 use crate::record::RecordView;
@@ -37,6 +39,7 @@ pub(super) struct Common {
     pub(super) clock: Clock,
     pub(super) progress: Arc<Progress>,
     pub(super) metrics: Families,
+    pub(super) journal: Journal,
     pub(super) signer: Signer,
     pub(super) actors: Arc<Actors>,
     pub(super) session_gap: Duration,
@@ -101,6 +104,7 @@ impl Delivery {
         .with_concurrency(options.concurrency)
         .with_public_keys(vec![common.signer.public()]);
         let status = shipper.status();
+        own::watch_destination(&status, &common.journal);
         let (ready, outbox_ready) = oneshot::channel::<Arc<Outbox>>();
         let outbox = Arc::new(OnceLock::new());
         let seen = Arc::clone(&outbox);
@@ -138,6 +142,7 @@ impl Delivery {
             spool: common.spool.dir().to_owned(),
             prefix: options.prefix.clone(),
             sources: options.sources.clone(),
+            own_records: options.own_records,
             timestamps: options.timestamps,
             interval: options.interval,
             object_bytes: options.object_bytes,
@@ -154,13 +159,14 @@ impl Delivery {
             add_meaning(&mut sessions.lock(), record, out);
         };
         let (metrics, name) = (common.metrics.clone(), options.name.clone());
+        let journal = common.journal.clone();
         let observer = move |event: PackEvent<'_>| {
             if let PackEvent::Packed(report) = &event
                 && report.records > 0
             {
                 told.save();
             }
-            observe(&metrics, &name, &event);
+            observe(&metrics, &journal, &name, &event);
         };
         Packer::new(pack, Arc::clone(&common.signer.key), common.clock.clone(), Box::new(source))
             .with_fs(Arc::clone(common.spool.fs()))
@@ -208,10 +214,11 @@ impl Delivery {
     }
 }
 
-fn observe(metrics: &Families, destination: &str, event: &PackEvent<'_>) {
+fn observe(metrics: &Families, journal: &Journal, destination: &str, event: &PackEvent<'_>) {
     let label = &[destination];
     match event {
         PackEvent::Packed(report) => {
+            own::note_packed(journal, destination, report);
             metrics.pack_duration.with_label_values(label).observe(report.duration.as_secs_f64());
             metrics.pack_records.with_label_values(label).inc_by(report.records);
             metrics.pack_bytes_in.with_label_values(label).inc_by(report.bytes_in);
@@ -231,9 +238,11 @@ fn observe(metrics: &Families, destination: &str, event: &PackEvent<'_>) {
             tracing::error!(destination, error = %Chain(error), "a batch cannot be packed now");
         }
         PackEvent::KeyChanged { number, handed_over: true } => {
+            note_key(journal, destination, *number, true);
             tracing::info!(destination, manifest = number, "the signing key was handed over");
         }
         PackEvent::KeyChanged { number, handed_over: false } => {
+            note_key(journal, destination, *number, false);
             tracing::warn!(
                 destination,
                 manifest = number,
@@ -248,4 +257,8 @@ fn observe(metrics: &Families, destination: &str, event: &PackEvent<'_>) {
             tracing::error!(destination, error = %Chain(error), "a batch was damaged and set aside");
         }
     }
+}
+
+fn note_key(journal: &Journal, destination: &str, manifest: u64, handed_over: bool) {
+    journal.note(Actor::GATEWAY, &Event::SigningKeyChange { destination, manifest, handed_over });
 }

@@ -17,6 +17,7 @@ mod delivery;
 mod entrances;
 mod keys;
 mod machine;
+mod own;
 mod recovery;
 mod rings;
 mod session_file;
@@ -34,9 +35,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Reload, SecretError};
 use crate::error_chain::Chain;
 use crate::inspect::Inspector;
+use crate::journal::{Actor, Event, Journal};
 use crate::metrics::Families;
 use crate::proxy::{UpstreamShared, UpstreamTlsError};
-use crate::record::GapCause;
 use crate::recorder::{self, Progress};
 use crate::server::{self, ListenAddress, ListenError, SiteOptions, SocketFiles, Sockets, Stage, TlsError};
 use crate::spool::fs::{Fs, SystemFs};
@@ -189,6 +190,7 @@ pub struct Gateway {
     admin_stop: watch::Sender<bool>,
     actors: Arc<Actors>,
     metrics: Families,
+    journal: Journal,
     view: Arc<StatusView>,
     spool: Arc<Spool>,
     rings_dir: PathBuf,
@@ -249,14 +251,7 @@ impl Gateway {
         // Only now: a file of a gateway that runs is not replaced by mistake.
         sockets.bind_files(&places)?;
         let spool = Arc::new(spool);
-        for cause in GapCause::ALL {
-            // Shown from the start, so that the first loss is seen as a rise.
-            metrics.gap_records.with_label_values(&[cause.as_str()]);
-            for destination in &config.destinations {
-                let labels = &[destination.name.as_str(), cause.as_str()];
-                metrics.destination_gap_records.with_label_values(labels);
-            }
-        }
+        own::show_gaps(&metrics, config.destinations.iter().map(|destination| destination.name.as_str()));
         RELOAD_RESULTS.iter().for_each(|result| drop(metrics.reloads.with_label_values(&[result])));
         let actors = Actors::open(&config, &spool, &metrics)?;
         let signer = keys::signer(&config, &spool, &instance)?;
@@ -274,8 +269,10 @@ impl Gateway {
         rings::remember(&spool, boot, &rings.dir);
         let (writers, readers): (Vec<_>, Vec<_>) = rings.ends.into_iter().unzip();
         let gauges = readers.iter().map(RingReader::gauge).collect();
-        let (lanes, commits) = rings::lane_ends(readers);
         let clock = Clock::System;
+        let (own_writer, own_ring) = rings.own;
+        let journal = own::begin(Journal::new(own_writer, clock.clone(), metrics.clone()), &spool, &actors);
+        let (lanes, commits) = rings::lane_ends(readers, own_ring);
         let progress = Progress::new(config.destinations.iter().map(|destination| destination.name.as_str()));
         let settings = recorder::Settings {
             when_full: config.spool.when_full,
@@ -285,6 +282,7 @@ impl Gateway {
             progress: Arc::clone(&progress),
             metrics: metrics.clone(),
             supplements: inspector.outbox(),
+            journal: journal.clone(),
         };
         let recorder = recorder::start(Arc::clone(&spool), lanes, settings)
             .map_err(|source| StartError::Recorder { dir, source })?;
@@ -305,6 +303,7 @@ impl Gateway {
             clock: clock.clone(),
             progress,
             metrics: metrics.clone(),
+            journal: journal.clone(),
             signer,
             actors: Arc::clone(&actors),
             session_gap: config.meaning.session_gap,
@@ -348,6 +347,7 @@ impl Gateway {
             admin_stop,
             actors,
             metrics,
+            journal,
             view,
             spool,
             rings_dir: rings.dir,
@@ -407,6 +407,7 @@ impl Gateway {
             spool: Arc::clone(&self.spool),
             rings_dir: self.rings_dir.clone(),
             metrics: self.metrics.clone(),
+            journal: self.journal.clone(),
         };
         let started = recovery.start(recovered);
         self.recovery =
@@ -424,7 +425,7 @@ impl Gateway {
     ///
     /// # Errors
     /// When what the new configuration names can't be loaded; the old one stays.
-    pub fn reload(&self, new: Config) -> Result<Reload, StartError> {
+    pub fn reload(&self, new: Config, by: Actor<'_>) -> Result<Reload, StartError> {
         let mut config = self.lock_config();
         let reload = config.reload(&new);
         // Only what can change live is taken over; the rest stays until the restart.
@@ -438,18 +439,26 @@ impl Gateway {
         self.site.send_replace(Arc::new(site));
         self.view.set_sources(&merged);
         *config = merged;
+        if !reload.is_empty() {
+            let event = Event::ConfigurationChange { live: &reload.live, restart: &reload.restart };
+            self.journal.note(by, &event);
+        }
         Ok(reload)
     }
 
     /// Says in status and metrics how the last reload went.
-    pub fn note_reload(&self, problem: Option<String>) {
+    pub fn note_reload(&self, problem: Option<String>, by: Actor<'_>) {
+        if problem.is_some() {
+            self.journal.note(by, &Event::ConfigurationRefused);
+        }
         let result = RELOAD_RESULTS[usize::from(problem.is_some())];
         self.metrics.reloads.with_label_values(&[result]).inc();
         self.view.set_config_problem(problem);
     }
 
     /// Ends in order: requests, records, batches, deliveries; each within its time.
-    pub fn stop(mut self) {
+    pub fn stop(mut self, by: Actor<'_>) {
+        self.journal.note(by, &Event::Stop);
         let (grace, flush) = {
             let config = self.lock_config();
             (config.server.grace, config.server.flush)
@@ -468,15 +477,16 @@ impl Gateway {
         }
         self.inspector.finish();
         self.actors.close();
+        // Before the recorder: what recovery comes to belongs on this boot's record.
+        if let Some(recovery) = self.recovery.take() {
+            recovery.finish();
+        }
         let mut clean = true;
         if let Some(recorder) = self.recorder.take() {
             clean = recorder.finish();
         }
         if clean {
             rings::remove(&self.rings_dir, self.boot);
-        }
-        if let Some(recovery) = self.recovery.take() {
-            recovery.finish();
         }
         self.delivery.stop(flush);
         self.admin_stop.send_replace(true);

@@ -1,9 +1,10 @@
 //! Takes up what other boots left: once at the start, and again whenever a process that
 //! shares this spool has ended since, as a predecessor does after an upgrade.
 
-use super::rings;
+use super::{own, rings};
 use crate::clock::Clock;
 use crate::error_chain::Chain;
+use crate::journal::{Actor, Event, Journal};
 use crate::metrics::Families;
 use crate::recorder;
 use crate::spool::Spool;
@@ -24,6 +25,7 @@ pub(super) struct Recovery {
     /// Where rings lie unless a boot says otherwise.
     pub(super) rings_dir: PathBuf,
     pub(super) metrics: Families,
+    pub(super) journal: Journal,
 }
 
 /// A running recovery.
@@ -71,9 +73,7 @@ impl Recovery {
         match recorder::recover(&self.spool, boot, &rings, &Clock::System) {
             Ok(found) if found.was_closed => {}
             Ok(found) => {
-                for (cause, count) in &found.declared_by_cause {
-                    self.metrics.gap_records.with_label_values(&[cause.as_str()]).inc_by(*count);
-                }
+                own::note_recovery(&self.journal, &self.metrics, boot, &found);
                 tracing::info!(
                     %boot,
                     from_rings = found.from_rings,
@@ -83,11 +83,14 @@ impl Recovery {
                     "an earlier boot that did not end cleanly was recovered"
                 );
             }
-            Err(error) => tracing::error!(
-                %boot,
-                error = %Chain(&error),
-                "an earlier boot could not be recovered; the next start tries again"
-            ),
+            Err(error) => {
+                self.journal.note(Actor::GATEWAY, &Event::RecoveryFailed { boot });
+                tracing::error!(
+                    %boot,
+                    error = %Chain(&error),
+                    "an earlier boot could not be recovered; the next start tries again"
+                );
+            }
         }
     }
 }

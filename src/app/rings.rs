@@ -4,6 +4,8 @@ use crate::capture::RingOptions;
 use crate::capture::commit::Commits;
 use crate::capture::ring::{self, Geometry, Identity, RingError, RingReader, RingWriter};
 use crate::error_chain::Chain;
+use crate::journal;
+use crate::record::SELF_LANE;
 use crate::recorder::LaneEnd;
 use crate::spool::Spool;
 use std::ffi::OsString;
@@ -24,6 +26,8 @@ pub(super) struct Rings {
     pub(super) dir: PathBuf,
     /// Both ends of each lane's ring.
     pub(super) ends: Vec<(RingWriter, RingReader)>,
+    /// Both ends of the ring of the gateway's own records.
+    pub(super) own: (RingWriter, RingReader),
     /// False where they are in anonymous memory, which ends with the process.
     pub(super) outlive_process: bool,
 }
@@ -48,8 +52,15 @@ pub(super) fn make(
         instance: instance.to_owned(),
         lane: u16::try_from(lane).unwrap_or(u16::MAX - 1),
     };
-    match make_files(&dir.join(boot.to_string()), geometry, lanes, identity) {
-        Ok(ends) => Ok(Rings { dir, ends, outlive_process: true }),
+    let own = Identity { lane: SELF_LANE, ..identity(0) };
+    let own_geometry = Geometry::new(journal::RING_BYTES, 1);
+    let boot_dir = dir.join(boot.to_string());
+    let files = make_files(&boot_dir, geometry, lanes, identity).and_then(|ends| {
+        let own = ring::create(&boot_dir.join("lane-self.ring"), &own, own_geometry)?;
+        Ok((ends, own))
+    });
+    match files {
+        Ok((ends, own)) => Ok(Rings { dir, ends, own, outlive_process: true }),
         Err(error) => {
             tracing::warn!(
                 error = %Chain(&error),
@@ -57,18 +68,20 @@ pub(super) fn make(
             );
             remove(&dir, boot);
             let ends = (0..lanes).map(|lane| ring::anonymous(&identity(lane), geometry));
-            Ok(Rings { dir, ends: ends.collect::<io::Result<_>>()?, outlive_process: false })
+            let ends = ends.collect::<io::Result<_>>()?;
+            Ok(Rings { dir, ends, own: ring::anonymous(&own, own_geometry)?, outlive_process: false })
         }
     }
 }
 
-/// The recorder's ends of the lanes, and what each worker hears from it.
-pub(super) fn lane_ends(readers: Vec<RingReader>) -> (Vec<LaneEnd>, Vec<Arc<Commits>>) {
+/// The recorder's ends of the lanes, that of its own records last, and what each worker hears from it.
+pub(super) fn lane_ends(readers: Vec<RingReader>, own: RingReader) -> (Vec<LaneEnd>, Vec<Arc<Commits>>) {
     let signal = Arc::default();
     let commits: Vec<_> = readers.iter().map(|_| Commits::new(&signal)).collect();
     let ends = (0u16..).zip(readers.into_iter().zip(&commits));
     let lanes = ends.map(|(number, (ring, commits))| LaneEnd { number, ring, commits: Arc::clone(commits) });
-    (lanes.collect(), commits)
+    let own = LaneEnd { number: SELF_LANE, ring: own, commits: Commits::new(&signal) };
+    (lanes.chain([own]).collect(), commits)
 }
 
 fn make_files(

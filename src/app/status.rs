@@ -10,6 +10,7 @@ use crate::deliver::Cause;
 use crate::metrics::{COMMIT_RESULTS, Families};
 use crate::pack::Manifest;
 use crate::proxy::UpstreamShared;
+use crate::record::SELF_LANE;
 use crate::recorder::RecorderStatus;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -159,7 +160,7 @@ impl StatusView {
                 "difference": 0,
             }));
         }
-        for lane in &recorder.lanes {
+        for lane in recorder.lanes.iter().chain(&recorder.own) {
             let entry = entries.iter().find(|entry| entry.boot == self.parts.boot && entry.lane == lane.lane);
             let totals = entry.map(|entry| entry.totals).unwrap_or_default();
             let packed = totals.delivered + totals.filtered + totals.declared;
@@ -197,10 +198,14 @@ impl StatusView {
                 let manifest = newest.as_ref().map(|batch| &batch.manifest);
                 let law = self.law(manifest, &recorder);
                 settled &= law.iter().all(|row| row["difference"] == 0);
+                // The gateway's own records are no exchanges: they have their own sums.
+                let (own, law): (Vec<Value>, Vec<Value>) =
+                    law.into_iter().partition(|row| row["lane"] == SELF_LANE);
                 let mut value = serde_json::to_value(&status).unwrap_or_default();
                 if let Value::Object(members) = &mut value {
                     members.insert("newest_manifest".into(), json!(manifest.map(|manifest| manifest.number)));
                     members.insert("law".into(), json!(law));
+                    members.insert("own_law".into(), json!(own));
                 }
                 value
             })
@@ -216,6 +221,7 @@ impl StatusView {
             "sources": self.sources(&own.sources),
             "listeners": self.parts.entrances.status(),
             "lanes": recorder.lanes,
+            "own": recorder.own,
             "rings": self.rings(),
             "open": open,
             "spool": {
@@ -274,6 +280,10 @@ impl View for StatusView {
         let recorder = self.recorder();
         metrics.spool_bound.set(i64::try_from(recorder.spool_bound).unwrap_or(i64::MAX));
         metrics.spool_failing.set(i64::from(recorder.trouble.is_some()));
+        for lane in &recorder.lanes {
+            let left = i64::try_from(lane.reserved.saturating_sub(lane.taken)).unwrap_or(i64::MAX);
+            metrics.reserved_sequences.with_label_values(&[&lane.lane.to_string()]).set(left);
+        }
         metrics.ready.set(i64::from(self.not_ready().is_empty()));
         for (status, outbox) in self.parts.delivery.statuses() {
             let name = &[status.name.as_str()];

@@ -3,6 +3,7 @@
 use super::{AccountArgs, http_get, print_error};
 use crate::clock::Clock;
 use crate::evidence::{Account, account};
+use crate::pack::manifest::lane_text;
 use serde::Deserialize;
 use std::process::ExitCode;
 use uuid::Uuid;
@@ -46,6 +47,9 @@ struct Status {
 struct DestinationLaw {
     name: String,
     law: Vec<Row>,
+    /// The gateway's own records.
+    #[serde(default)]
+    own_law: Vec<Row>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,8 +75,9 @@ fn status(url: &str) -> Result<Status, Box<dyn std::error::Error>> {
 fn judge(status: &Status, found: &Account) -> bool {
     let mut holds = true;
     for destination in &status.destinations {
-        for row in &destination.law {
+        for row in destination.law.iter().chain(&destination.own_law) {
             let Row { boot, lane, taken, delivered, filtered, declared, open, in_spool, difference } = row;
+            let lane = lane_text(*lane);
             println!(
                 "{}: running: {boot} lane {lane}: taken {taken} = delivered {delivered} + filtered {filtered} + \
                  declared {declared} + open {open} + in the spool {in_spool}",
@@ -83,7 +88,7 @@ fn judge(status: &Status, found: &Account) -> bool {
                 holds = false;
             }
             let stored = found.lanes.iter().find(|known| {
-                known.destination == destination.name && known.boot == *boot && known.lane == lane.to_string()
+                known.destination == destination.name && known.boot == *boot && known.lane == lane
             });
             if let Some(stored) = stored
                 && stored.delivered > *delivered

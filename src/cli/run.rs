@@ -6,6 +6,7 @@ use super::{EXIT_CONFIG, RunArgs, print_error};
 use crate::app::Gateway;
 use crate::config::{self, Config, LoadError};
 use crate::error_chain::Chain;
+use crate::journal::Actor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,26 +52,28 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
 
 /// Reads the file again. A bad one changes nothing and shows in the status.
 fn reload(gateway: &Gateway, file: &Path, log: &LogHandle) {
+    // The system does not say who sent it.
+    const BY: Actor<'_> = Actor::signal("SIGHUP");
     let config = match config::load(file) {
         Ok(config) => config,
         Err(error) => {
             tracing::error!(error = %Chain(&error), "the configuration is not reloaded; the old one stays");
-            gateway.note_reload(Some(Chain(&error).to_string()));
+            gateway.note_reload(Some(Chain(&error).to_string()), BY);
             return;
         }
     };
     let level = config.log.level.clone();
-    match gateway.reload(config) {
+    match gateway.reload(config, BY) {
         Ok(reload) => {
             if let Err(error) = log.set_level(&level) {
                 tracing::error!(error = %Chain(&error), "the log level stays as it was");
             }
             tracing::info!(changed = ?reload.live, needs_restart = ?reload.restart, "the configuration was reloaded");
-            gateway.note_reload(None);
+            gateway.note_reload(None, BY);
         }
         Err(error) => {
             tracing::error!(error = %Chain(&error), "the configuration is not reloaded; the old one stays");
-            gateway.note_reload(Some(Chain(&error).to_string()));
+            gateway.note_reload(Some(Chain(&error).to_string()), BY);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Signals: what they ask of a running gateway, and the order in which it obeys.
 
 use crate::app::Gateway;
+use crate::journal::Actor;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,9 +47,13 @@ pub(super) fn run_until_stopped(signals: Signals, gateway: Gateway, reload: impl
     runtime.block_on(async {
         let mut look = tokio::time::interval(LOOK);
         let mut code = ExitCode::SUCCESS;
+        let mut by = Actor::GATEWAY;
         loop {
             tokio::select! {
-                _ = either(&mut terminate, &mut interrupt) => break,
+                signal = either(&mut terminate, &mut interrupt) => {
+                    by = Actor::signal(signal);
+                    break;
+                }
                 _ = hangup.recv() => reload(&gateway),
                 _ = look.tick() => {
                     if gateway.has_failed() {
@@ -62,7 +67,7 @@ pub(super) fn run_until_stopped(signals: Signals, gateway: Gateway, reload: impl
         tracing::info!("stopping: requests end, then the last records are delivered");
         let (done, ended) = oneshot::channel();
         let stopping = std::thread::spawn(move || {
-            gateway.stop();
+            gateway.stop(by);
             // Nobody listens any more when a second signal came.
             let _ = done.send(());
         });
@@ -81,9 +86,10 @@ pub(super) fn run_until_stopped(signals: Signals, gateway: Gateway, reload: impl
     })
 }
 
-async fn either(a: &mut Signal, b: &mut Signal) {
+/// The name of the one that came.
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
     tokio::select! {
-        _ = a.recv() => {}
-        _ = b.recv() => {}
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     }
 }

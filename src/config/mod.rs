@@ -23,6 +23,7 @@ pub mod units;
 mod upstream;
 mod warnings;
 
+pub use crate::record::OWN_SOURCE;
 pub use crate::secret::{SecretError, SecretRef};
 pub use problem::{Problem, Problems};
 pub use reload::Reload;
@@ -39,9 +40,6 @@ use std::path::{Path, PathBuf};
 
 /// Catalogues that are built in.
 pub const PRESETS: &[&str] = &["contentful-management", "contentful-delivery", "microcms"];
-
-/// The log source under which the gateway records itself; no source can have it.
-pub const OWN_SOURCE: &str = "onrecord";
 
 /// A configuration file has at most this many bytes.
 const MOST_BYTES: u64 = 1 << 20;

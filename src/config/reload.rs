@@ -145,7 +145,7 @@ fn compare_destination(
     let dotted = format!("{path}.");
     // What says which records are whose, and where they lie, belongs to the manifest chain from its start.
     compare!(out, dotted, running, new;
-        restart: interval, object_bytes, heartbeat, retention, retention_days, prefix, sources, timestamps,
+        restart: interval, object_bytes, heartbeat, retention, retention_days, prefix, sources, own_records, timestamps,
             concurrency;
     );
     match (&running.store, &new.store) {

@@ -42,10 +42,8 @@ impl Config {
                 ));
             }
         }
-        let own =
-            |sources: &[String]| sources.is_empty() || sources.iter().any(|source| source == OWN_SOURCE);
-        if !self.destinations.iter().any(|destination| own(&destination.sources)) {
-            out.push("the gateway's own records (onrecord) are delivered to no destination".to_owned());
+        if !self.destinations.iter().any(|destination| destination.own_records) {
+            out.push(format!("the gateway's own records ({OWN_SOURCE}) are delivered to no destination"));
         }
         for destination in &self.destinations {
             if destination.interval < Duration::from_secs(1) {

@@ -16,6 +16,8 @@ pub struct DestinationOptions {
     pub prefix: String,
     /// Log sources that are delivered here; empty: all.
     pub sources: Vec<String>,
+    /// Whether the gateway's own records are delivered here, whatever `sources` says.
+    pub own_records: bool,
     /// How times are written.
     pub timestamps: Timestamps,
     /// A batch closes at this age.
@@ -53,6 +55,7 @@ impl DestinationOptions {
             store,
             prefix: String::new(),
             sources: Vec::new(),
+            own_records: true,
             timestamps: Timestamps::default(),
             interval: Duration::from_secs(180),
             object_bytes: 64 * 1024 * 1024,

@@ -28,6 +28,19 @@ pub enum Phase {
     Paused,
 }
 
+impl Phase {
+    /// The word for it, as in status and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verifying => "verifying",
+            Self::Delivering => "delivering",
+            Self::Failing => "failing",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// What went wrong last, and for how long things have gone wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {

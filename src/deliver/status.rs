@@ -4,7 +4,7 @@ use super::destination::Cause;
 use super::state::Phase;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A snapshot of one destination, for status and metrics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -55,18 +55,50 @@ pub struct DestinationStatus {
     pub expired_objects: u64,
 }
 
+/// Told the whole status when the state is another one.
+type OnState = Box<dyn Fn(&DestinationStatus) + Send + Sync>;
+
 /// A status that one task writes and many read.
-#[derive(Debug, Default)]
-pub struct StatusCell(Mutex<DestinationStatus>);
+#[derive(Default)]
+pub struct StatusCell {
+    status: Mutex<DestinationStatus>,
+    on_state: OnceLock<OnState>,
+}
+
+impl std::fmt::Debug for StatusCell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StatusCell").field(&self.status).finish()
+    }
+}
 
 impl StatusCell {
+    /// Calls this whenever the state has changed, on the thread that changed it; it must not
+    /// block. To be set once, before the shipper runs: a second one is not taken.
+    pub fn on_state(&self, call: impl Fn(&DestinationStatus) + Send + Sync + 'static) {
+        let _ = self.on_state.set(Box::new(call));
+    }
+
     /// The status as it is now.
     #[must_use]
     pub fn snapshot(&self) -> DestinationStatus {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut DestinationStatus)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut status = self.lock();
+        let before = status.state;
+        change(&mut status);
+        if status.state != before
+            && let Some(call) = self.on_state.get()
+        {
+            // Without the lock: who is called may look at the status.
+            let now = status.clone();
+            drop(status);
+            call(&now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, DestinationStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -81,6 +81,12 @@ impl Account {
             ..Self::default()
         };
         for chain in report.chains {
+            for (cause, bound) in &chain.at_most {
+                account.notes.push(format!(
+                    "{} of {}: of what is declared lost {bound} ({cause}) are a bound: it can be less",
+                    chain.destination, chain.instance
+                ));
+            }
             for boot in chain.boots {
                 let BootReport { instance, boot, lanes, .. } = boot;
                 account.lanes.extend(lanes.into_iter().map(|lane| LaneAccount {

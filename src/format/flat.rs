@@ -3,12 +3,15 @@
 //! Attributes stand in the order of the reference table, and all but the 14 of
 //! the reference schema are left out when there is nothing to say. Keys are
 //! constants with their punctuation; values go from the record's bytes to the
-//! line without a string in between.
+//! line without a string in between. The gateway's own records have a form of
+//! their own.
+
+mod own;
 
 use super::escape::push_escaped;
 use super::time::{Timestamps, Writer};
 use super::{Encoder, Entry};
-use crate::record::{EventId, Field, Outcome, RecordView, SCHEMA_VERSION};
+use crate::record::{EventId, Field, Outcome, RecordView, SCHEMA_VERSION, SELF_LANE};
 
 /// The namespace of a record that names none.
 const DEFAULT_NAMESPACE: &[u8] = b"api";
@@ -39,6 +42,11 @@ impl Encoder for Flat {
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         out.reserve(1024);
         let mut line = Line { record: entry.record, out };
+        if entry.context.lane == SELF_LANE {
+            line.own(entry, &mut self.time);
+            out.push(b'\n');
+            return;
+        }
         line.identity_and_time(&mut self.time);
         line.request_and_response();
         line.meaning(entry);

@@ -19,6 +19,14 @@ pub struct Families {
     pub ring_fill: GaugeVec,
     /// Sequences that were declared lost, by cause.
     pub gap_records: IntCounterVec,
+    /// Sequences that are reserved on disk and not given out, by lane.
+    pub reserved_sequences: IntGaugeVec,
+    /// The most that inexact gaps can hold, by cause.
+    pub gap_bound: IntCounterVec,
+    /// Events of the gateway that are on record, by action.
+    pub own_records: IntCounterVec,
+    /// Events of the gateway whose record was declared lost, by cause.
+    pub own_gap_records: IntCounterVec,
     /// Sequences that a destination will never get, by cause.
     pub destination_gap_records: IntCounterVec,
     /// Bytes of all segments.
@@ -145,6 +153,26 @@ impl Families {
             gap_records: counters(
                 "onrecord_gap_records_total",
                 "Sequences that were declared lost.",
+                &["cause"],
+            )?,
+            reserved_sequences: int_gauges(
+                "onrecord_reserved_sequences",
+                "Sequences of a lane that are reserved on disk and not given out yet.",
+                &["lane"],
+            )?,
+            gap_bound: counters(
+                "onrecord_gap_bound_records_total",
+                "Upper bound of what was lost where the number is not exact, after a loss of power.",
+                &["cause"],
+            )?,
+            own_records: counters(
+                "onrecord_own_records_total",
+                "The gateway's own records (log source onrecord).",
+                &["action"],
+            )?,
+            own_gap_records: counters(
+                "onrecord_own_gap_records_total",
+                "The gateway's own records that were declared lost.",
                 &["cause"],
             )?,
             destination_gap_records: counters(

@@ -56,6 +56,19 @@ pub(super) struct Lanes {
     continued: bool,
     /// The boot that packs. A chain that begins in it has missed nothing of it.
     own: Option<Uuid>,
+    /// What this batch declares and the log does not.
+    found: Vec<FoundGap>,
+}
+
+/// A loss that a packer found out by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundGap {
+    /// The boot whose records are lost.
+    pub boot: Uuid,
+    /// What is lost; without sequences where an object was given up.
+    pub gap: Gap,
+    /// How many.
+    pub records: u64,
 }
 
 impl Lanes {
@@ -79,7 +92,7 @@ impl Lanes {
             };
             boot.lanes.insert(entry.lane, lane);
         }
-        Self { boots, continued: true, own: None }
+        Self { boots, continued: true, own: None, found: Vec::new() }
     }
 
     /// Begins a chain in this boot.
@@ -143,7 +156,8 @@ impl Lanes {
     /// not seen; returns the declared causes with their counts.
     pub(super) fn mark(&mut self, boot: Uuid, mark: &Mark, now: u64) -> Vec<(GapCause, u64)> {
         let continued = self.continued || self.own == Some(boot);
-        let boot = self.boots.entry(boot).or_default();
+        let id = boot;
+        let boot = self.boots.entry(id).or_default();
         let history = !continued && !boot.begun && boot.lost.is_none();
         boot.begun = true;
         // Without a notice of what went wrong, a segment was released before it was read.
@@ -155,14 +169,26 @@ impl Lanes {
             if history {
                 lane.before(&standing.accounted);
             } else {
-                declared.push((cause, lane.declare(&standing.accounted, cause, true, now)));
+                declared.extend(lane.lose(standing.lane, &standing.accounted, cause, now));
             }
         }
         if mark.closed {
             declared.extend(boot.end(now));
         }
-        declared.retain(|(_, count)| *count > 0);
-        declared
+        self.found(id, declared)
+    }
+
+    /// Notes what was found out here; returns the causes with their counts.
+    fn found(&mut self, boot: Uuid, gaps: Vec<Gap>) -> Vec<(GapCause, u64)> {
+        let found = gaps.into_iter().map(|gap| FoundGap { boot, records: gap.sequences.count(), gap });
+        let before = self.found.len();
+        self.found.extend(found);
+        self.found[before..].iter().map(|found| (found.gap.cause, found.records)).collect()
+    }
+
+    /// What this batch declares and the log does not.
+    pub(super) fn take_found(&mut self) -> Vec<FoundGap> {
+        std::mem::take(&mut self.found)
     }
 
     /// Notes that a frame of the boot was read, so that later marks tell of losses.
@@ -171,8 +197,11 @@ impl Lanes {
     }
 
     /// Moves the records of an object that will never arrive from delivered to declared.
-    pub(super) fn expire(&mut self, expired: &ExpiredEntry) {
+    pub(super) fn expire(&mut self, expired: &ExpiredEntry, now: u64) {
         for count in &expired.lanes {
+            let sequences = SequenceSet::new();
+            let gap = Gap { lane: count.lane, sequences, cause: expired.cause, exact: true, noticed: now };
+            self.found.push(FoundGap { boot: count.boot, gap, records: count.records });
             // A boot that is over and forgotten stays so; its records are named in `expired`.
             let lane = self.boots.get_mut(&count.boot).and_then(|boot| boot.lanes.get_mut(&count.lane));
             let Some(totals) = lane.map(|lane| &mut lane.totals) else { continue };
@@ -194,7 +223,8 @@ impl Lanes {
     ) -> Vec<(GapCause, u64)> {
         self.boots.retain(|&id, boot| !boot.closed || exists(id));
         let gone = self.boots.iter_mut().filter(|(id, boot)| **id != own && !boot.closed && !exists(**id));
-        gone.flat_map(|(_, boot)| boot.end(now)).collect()
+        let gone: Vec<_> = gone.map(|(id, boot)| (*id, boot.end(now))).collect();
+        gone.into_iter().flat_map(|(id, gaps)| self.found(id, gaps)).collect()
     }
 
     /// Begins a new batch; the sums stay.
@@ -246,20 +276,26 @@ impl Lanes {
 
 impl Boot {
     /// Nothing more will come: what is still open is lost.
-    fn end(&mut self, now: u64) -> Vec<(GapCause, u64)> {
+    fn end(&mut self, now: u64) -> Vec<Gap> {
         self.closed = true;
-        let cause = GapCause::UncleanEnd;
-        let close = |lane: &mut Lane| {
+        let close = |(number, lane): (&u16, &mut Lane)| {
             let rest = lane.accounted.missing_below(lane.taken);
-            (cause, lane.declare(&rest, cause, true, now))
+            lane.lose(*number, &rest, GapCause::UncleanEnd, now)
         };
-        self.lanes.values_mut().map(close).collect()
+        self.lanes.iter_mut().filter_map(close).collect()
     }
 }
 
 impl Lane {
     fn took(&mut self, sequence: u64) {
         self.taken = self.taken.max(sequence.saturating_add(1));
+    }
+
+    /// Declares of a loss what is not accounted for; returns that, if there is any.
+    fn lose(&mut self, number: u16, sequences: &SequenceSet, cause: GapCause, noticed: u64) -> Option<Gap> {
+        let rest = sequences.difference(&self.accounted);
+        self.declare(&rest, cause, true, noticed);
+        (!rest.is_empty()).then_some(Gap { lane: number, sequences: rest, cause, exact: true, noticed })
     }
 
     fn declare(&mut self, sequences: &SequenceSet, cause: GapCause, exact: bool, noticed: u64) -> u64 {

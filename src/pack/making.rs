@@ -10,7 +10,7 @@ use super::packer::{PackError, PackReport};
 use super::partition::{Naming, Partition, Partitioner};
 use super::source::LogFrame;
 use crate::format::{Context, Encoder, Enrich, Enrichment, Entry};
-use crate::record::{Field, Gap, GapCause, Mark, RecordView};
+use crate::record::{Field, Gap, GapCause, Mark, RecordView, SELF_LANE};
 use crate::spool::frame::Kind;
 use crate::spool::fs::Fs;
 use std::collections::HashMap;
@@ -118,7 +118,11 @@ impl<'a> Making<'a> {
         };
         let source = record.bytes(Field::Source).unwrap_or_default();
         let sources = &self.options.sources;
-        if !sources.is_empty() && !sources.iter().any(|name| name.as_bytes() == source) {
+        let wanted = match lane == SELF_LANE {
+            true => self.options.own_records,
+            false => sources.is_empty() || sources.iter().any(|name| name.as_bytes() == source),
+        };
+        if !wanted {
             self.lanes.record(boot, lane, sequence, Fate::Filtered);
             self.report.filtered += 1;
             return Ok(());
@@ -193,7 +197,8 @@ impl<'a> Making<'a> {
         if self.boot.0 != boot {
             self.boot = (boot, boot.to_string());
         }
-        let enrichment = enrich.map(|enrich| {
+        // Who acts on the gateway is no user of an API.
+        let enrichment = enrich.filter(|_| lane != SELF_LANE).map(|enrich| {
             self.enrichment = Enrichment::default();
             enrich.enrich(record, &mut self.enrichment);
             &self.enrichment
@@ -233,6 +238,7 @@ impl<'a> Making<'a> {
             entries.push(entry);
         }
         self.report.gaps.retain(|(_, count)| *count > 0);
+        self.report.found = self.lanes.take_found();
         Ok((self.lanes, self.report, entries))
     }
 }

@@ -21,6 +21,7 @@ mod signing;
 mod source;
 mod spool_source;
 
+pub use lanes::FoundGap;
 pub use manifest::Manifest;
 pub use options::PackOptions;
 pub use outbox::{Batch, Expired, ExpiryCause, Outbox, OutboxError, OutboxLock};

@@ -19,6 +19,8 @@ pub struct PackOptions {
     pub prefix: String,
     /// Log sources that are delivered; empty: all.
     pub sources: Vec<String>,
+    /// Whether the gateway's own records are delivered, whatever `sources` says.
+    pub own_records: bool,
     /// How times are written.
     pub timestamps: Timestamps,
     /// A batch closes at this age.

@@ -1,6 +1,7 @@
 //! The packer of one destination: what it needs, and the loop that drives its steps.
 
 use super::PackOptions;
+use super::lanes::FoundGap;
 use super::outbox::{Outbox, OutboxError, OutboxLock};
 use super::packing::{Packing, Step};
 use super::source::{LogSource, SourceError};
@@ -54,6 +55,8 @@ pub struct PackReport {
     pub duration: Duration,
     /// Declared losses by cause.
     pub gaps: Vec<(GapCause, u64)>,
+    /// Those of them, and the objects given up, that the log itself does not declare.
+    pub found: Vec<FoundGap>,
 }
 
 /// What a packer tells the rest of the process.

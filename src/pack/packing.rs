@@ -143,7 +143,7 @@ impl Packing {
         let mut report = PackReport { number, ..PackReport::default() };
         report.gaps = lanes.forget(packer.options.boot, now, |boot| packer.source.exists(boot));
         let expired = outbox.unstated();
-        expired.iter().for_each(|entry| lanes.expire(entry));
+        expired.iter().for_each(|entry| lanes.expire(entry, now));
 
         let mut making = Making::new(&packer.options, &packer.fs, draft, lanes, report, now);
         let (mut looks, mut beyond) = (SUPPLEMENT_LOOKS, SUPPLEMENT_FRAMES);

@@ -121,9 +121,12 @@ pub enum Field {
     /// Headers that hint at who is behind a request, as `name: value` in lower-case names; may
     /// repeat. Used for `origin.*`, not shown by itself.
     OriginHint = 62,
+    /// An attribute of the gateway's own records, see [`super::own`]; may repeat. Its number lies
+    /// apart from those that a view keeps a place for: it is read in order, not by number.
+    Own = 120,
 }
 
-/// The highest field number in use.
+/// The highest field number that a view keeps a place for.
 pub const MAX_FIELD: u8 = Field::OriginHint as u8;
 
 /// A closed list whose members have a stable number and a name that readers see.

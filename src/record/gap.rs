@@ -73,6 +73,10 @@ pub struct LaneMark {
     pub position: u64,
     /// Sequences that are in the log, as a record or in a gap.
     pub accounted: SequenceSet,
+    /// No sequence from here on is given out before a mark with a higher number is on disk:
+    /// what power loss can have taken lies below. 0: not stated (marks of earlier versions).
+    #[serde(default)]
+    pub reserved: u64,
 }
 
 /// The standing of all lanes of a boot. Written at the head of each segment, so
@@ -124,10 +128,18 @@ mod tests {
         };
         assert_eq!(Gap::from_bytes(&gap.to_bytes()).unwrap(), gap);
         let mark = Mark {
-            lanes: vec![LaneMark { lane: 1, taken: 10, position: 64, accounted: gap.sequences.clone() }],
+            lanes: vec![LaneMark {
+                lane: 1,
+                taken: 10,
+                position: 64,
+                accounted: gap.sequences.clone(),
+                reserved: 65_536,
+            }],
             closed: true,
         };
         assert_eq!(Mark::from_bytes(&mark.to_bytes()).unwrap(), mark);
         assert!(Gap::from_bytes(br#"{"cause":"no such"}"#).is_err());
+        let older = br#"{"lanes":[{"lane":1,"taken":10,"position":64,"accounted":[[4,5]]}],"closed":true}"#;
+        assert_eq!(Mark::from_bytes(older).unwrap().lanes[0].reserved, 0, "a mark of an earlier version");
     }
 }

@@ -11,6 +11,7 @@
 pub mod field;
 mod gap;
 mod id;
+pub mod own;
 mod ranges;
 pub mod supplement;
 pub mod wire;
@@ -18,6 +19,7 @@ pub mod wire;
 pub use field::{CacheStatus, ErrorType, Field, InspectionError, Outcome};
 pub use gap::{Gap, GapCause, LaneMark, Mark};
 pub use id::{EventId, EventIds};
+pub use own::{OWN_SOURCE, OwnValue};
 pub use ranges::SequenceSet;
 pub use wire::{RecordView, RecordWriter, Value, WireError};
 

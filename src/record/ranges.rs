@@ -86,6 +86,12 @@ impl SequenceSet {
         self.ranges.iter().map(|(&first, &last)| (first, last))
     }
 
+    /// The lowest number in the set.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.ranges.keys().next().copied()
+    }
+
     /// The highest number in the set.
     #[must_use]
     pub fn last(&self) -> Option<u64> {
@@ -191,6 +197,7 @@ mod tests {
             };
             let ((a, ma), (b, mb)) = (build(&a)?, build(&b)?);
             prop_assert_eq!(a.count(), ma.len() as u64);
+            prop_assert_eq!(a.first(), ma.first().copied());
             prop_assert_eq!(a.last(), ma.last().copied());
             for n in 0..80 { prop_assert_eq!(a.contains(n), ma.contains(&n)); }
             let ranges: Vec<_> = a.iter().collect();

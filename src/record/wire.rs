@@ -196,7 +196,7 @@ impl<'a> RecordView<'a> {
     /// The first value of a bytes field.
     #[must_use]
     pub fn bytes(&self, field: Field) -> Option<&'a [u8]> {
-        match self.fields[field as usize] {
+        match *self.fields.get(field as usize)? {
             Some(Value::Bytes(bytes)) => Some(bytes),
             _ => None,
         }
@@ -205,7 +205,7 @@ impl<'a> RecordView<'a> {
     /// The first value of an integer field.
     #[must_use]
     pub fn integer(&self, field: Field) -> Option<u64> {
-        match self.fields[field as usize] {
+        match *self.fields.get(field as usize)? {
             Some(Value::Integer(value)) => Some(value),
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! One lane as the recorder sees it: how far its ring is drained, and which of its
 //! sequences are accounted for.
 
+use super::reserve::Reserve;
 use super::{ENTRY_VERSION, LaneEnd, LaneStatus};
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
@@ -10,6 +11,7 @@ use crate::spool::frame::{self, Header, Kind};
 use crate::spool::{AppendError, SegmentWriter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes appended at once at most, so that one full ring does not hold up the others.
 const RUN_BYTES: usize = 1024 * 1024;
@@ -29,15 +31,16 @@ pub(super) struct LaneTail {
     intents: BTreeMap<u64, Vec<u8>>,
     declared: u64,
     lost_seen: u64,
+    reserve: Reserve,
 }
 
 /// What one look at a lane moved.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Drained {
     /// Bytes of frames.
     pub bytes: u64,
-    /// Sequences declared lost.
-    pub declared: u64,
+    /// What was declared lost.
+    pub gap: Option<Gap>,
 }
 
 impl LaneTail {
@@ -54,6 +57,7 @@ impl LaneTail {
             intents: BTreeMap::new(),
             declared: 0,
             lost_seen: 0,
+            reserve: Reserve::default(),
         }
     }
 
@@ -106,7 +110,7 @@ impl LaneTail {
         self.taken = before.taken.max(self.accounted.last().map_or(0, |last| last + 1));
         self.open = open.difference(&self.accounted).count();
         if before.lost != self.lost_seen {
-            drained.declared = self.declare(before.taken, &open, writer, cause, noticed)?;
+            drained.gap = self.declare(before.taken, &open, writer, cause, noticed)?;
             self.lost_seen = before.lost;
         }
         Ok(drained)
@@ -119,7 +123,7 @@ impl LaneTail {
         writer: &mut SegmentWriter,
         cause: GapCause,
         noticed: u64,
-    ) -> Result<u64, AppendError> {
+    ) -> Result<Option<Gap>, AppendError> {
         let mut sequences = self.accounted.missing_below(taken).difference(open);
         let known: Vec<u64> =
             self.intents.keys().copied().filter(|sequence| sequences.contains(*sequence)).collect();
@@ -131,16 +135,15 @@ impl LaneTail {
         }
         sequences = sequences.difference(&self.accounted);
         if sequences.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
         let gap = Gap { lane: self.number, sequences, cause, exact: true, noticed };
         let mut bytes = Vec::new();
         frame::append(&mut bytes, Kind::Gap, ENTRY_VERSION, self.number, 0, &gap.to_bytes());
         writer.append(&bytes)?;
         self.accounted.union(&gap.sequences);
-        let count = gap.sequences.count();
-        self.declared += count;
-        Ok(count)
+        self.declared += gap.sequences.count();
+        Ok(Some(gap))
     }
 
     pub(super) fn commits(&self) -> &Commits {
@@ -178,6 +181,7 @@ impl LaneTail {
             taken: self.taken,
             position: self.position,
             accounted: self.accounted.clone(),
+            reserved: self.reserve.end(),
         }
     }
 
@@ -186,6 +190,32 @@ impl LaneTail {
         for (&sequence, intent) in &self.intents {
             frame::append(out, Kind::Intent, WIRE_VERSION, self.number, sequence, intent);
         }
+    }
+
+    /// Looks whether more sequences have to be reserved, by what the ring says now: also while
+    /// it can't be drained.
+    pub(super) fn reserve(&mut self, now: Duration) {
+        self.reserve.look(self.ring.counters().taken, now);
+    }
+
+    /// Up to where sequences are to be reserved.
+    pub(super) fn reserved(&self) -> u64 {
+        self.reserve.end()
+    }
+
+    /// The reservation, as far as it is on disk, says so from now on.
+    pub(super) fn reserved_on_disk(&mut self, reserved: u64) {
+        self.reserve.on_disk(reserved);
+    }
+
+    /// Whether what is reserved on disk gets short.
+    pub(super) fn is_reserve_short(&self) -> bool {
+        self.reserve.is_short()
+    }
+
+    /// Whether nothing is in the ring that is not in the log.
+    pub(super) fn is_drained(&self) -> bool {
+        self.ring.counters().head == self.position
     }
 
     pub(super) fn status(&self) -> LaneStatus {
@@ -198,6 +228,7 @@ impl LaneTail {
             recorded: accounted - self.declared,
             declared: self.declared,
             in_ring: self.taken.saturating_sub(accounted + self.open),
+            reserved: self.reserve.durable(),
         }
     }
 }

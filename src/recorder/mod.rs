@@ -19,7 +19,9 @@
 //! [`Syncer::inline`] or [`Syncer::by_hand`] and calls [`Recorder::turn`] itself.
 
 mod lane;
+mod own;
 mod recover;
+mod reserve;
 mod retention;
 mod syncer;
 #[cfg(test)]
@@ -35,6 +37,7 @@ use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
 use crate::inspect::Outbox;
+use crate::journal::Journal;
 use crate::metrics::Families;
 use crate::spool::{Spool, WhenFull};
 use serde::Serialize;
@@ -61,13 +64,17 @@ pub struct LaneStatus {
     pub declared: u64,
     /// Records that are closed and still in the ring, or just being written.
     pub in_ring: u64,
+    /// Sequences up to here are reserved on disk: what power loss takes is among them.
+    pub reserved: u64,
 }
 
 /// What the recorder tells of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RecorderStatus {
-    /// Every lane.
+    /// Every lane of a worker.
     pub lanes: Vec<LaneStatus>,
+    /// The lane of the gateway's own records, if it has one.
+    pub own: Option<LaneStatus>,
     /// Monotonic time of this account. One that is old tells of a disk that hangs.
     #[serde(skip)]
     pub told: Duration,
@@ -114,6 +121,8 @@ pub struct Settings {
     pub metrics: Families,
     /// What is found out about records after they were closed.
     pub supplements: Outbox,
+    /// Where it tells what belongs on the record. It closes it at its end.
+    pub journal: Journal,
 }
 
 /// A running recorder.

@@ -3,7 +3,8 @@
 //! For each boot whose lock is free: the log tells which sequences it accounts for and how
 //! far each ring was drained; the rest of the ring goes into the log; an exchange that was
 //! open becomes a record whose end nobody saw, and so does one of which the log has an intent
-//! and nothing more (after a loss of power there is no ring); what is neither is a gap. Then the
+//! and nothing more (after a loss of power there is no ring); what is neither is a gap. Where
+//! the rings are lost too, the gap goes up to what was reserved: a bound, not a number. Then the
 //! boot's log gets its last word. Doing it again after a crash in the middle gives the same,
 //! since everything is decided by what the log holds already.
 
@@ -15,7 +16,7 @@ use crate::error_chain::Chain;
 use crate::record::{Gap, GapCause, LaneMark, Mark};
 use crate::spool::frame::{self, Header, Kind, NO_POSITION};
 use crate::spool::{AppendError, RecoverError, RotateError, SegmentWriter, Spool, SyncError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -30,8 +31,8 @@ pub struct Recovered {
     pub unknown: u64,
     /// Sequences declared lost.
     pub declared: u64,
-    /// The same by cause.
-    pub declared_by_cause: Vec<(GapCause, u64)>,
+    /// The same as gaps.
+    pub gaps: Vec<Gap>,
     /// Whether the number of lost ones is exact.
     pub exact: bool,
     /// Whether the boot had ended cleanly.
@@ -88,12 +89,16 @@ pub fn recover(
     let mut writer = found.writer;
     writer.rotate(&mark_frame(&log.current(false)), clock.unix_microseconds())?;
     let mut recovered = Recovered { exact: true, ..Recovered::default() };
+    let mut sure = BTreeSet::new();
     for path in ring_files(&ring_dir)? {
         match RingReader::open(&path) {
             Ok((ring, identity)) if identity.boot == boot => {
                 let intents = log.intents.entry(identity.lane).or_default();
                 let lane = log.lanes.entry(identity.lane).or_insert_with(|| no_mark(identity.lane));
                 take_ring(&ring, (lane, intents), &mut writer, clock, damaged, &mut recovered)?;
+                if ring.same_machine_start() {
+                    sure.insert(identity.lane);
+                }
             }
             Ok(_) => {
                 tracing::warn!(path = %path.display(), "a ring of another boot lies here; it is left alone")
@@ -107,8 +112,11 @@ pub fn recover(
     for lane in log.lanes.values_mut() {
         let intents = log.intents.remove(&lane.lane).unwrap_or_default();
         take_intents(lane, &intents, &mut writer, &mut recovered)?;
-        // Without a ring, or with one whose counters are bounds only: what the last mark
-        // knew to be taken and nobody accounts for.
+        // Without a ring, or with one whose counters are bounds only: what was reserved and
+        // nobody accounts for. That is never too small, and seldom exact.
+        if !sure.contains(&lane.lane) {
+            lane.taken = lane.taken.max(lane.reserved);
+        }
         declare_rest(lane, GapCause::UncleanEnd, false, &mut writer, clock, &mut recovered)?;
     }
     writer.append(&mark_frame(&log.current(true)))?;
@@ -176,6 +184,7 @@ impl Log {
         for known in mark.lanes {
             let lane = self.lane(known.lane);
             lane.taken = lane.taken.max(known.taken);
+            lane.reserved = lane.reserved.max(known.reserved);
             lane.position = lane.position.max(known.position);
             lane.accounted.union(&known.accounted);
         }
@@ -283,13 +292,13 @@ fn declare_rest(
         return Ok(());
     }
     recovered.declared += sequences.count();
-    recovered.declared_by_cause.push((cause, sequences.count()));
     recovered.exact &= exact;
     let gap = Gap { lane: lane.lane, sequences, cause, exact, noticed: clock.unix_microseconds() };
     let mut bytes = Vec::new();
     frame::append(&mut bytes, Kind::Gap, ENTRY_VERSION, lane.lane, 0, &gap.to_bytes());
     writer.append(&bytes)?;
     lane.accounted.union(&gap.sequences);
+    recovered.gaps.push(gap);
     Ok(())
 }
 

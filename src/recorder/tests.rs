@@ -2,6 +2,7 @@
 
 mod hanging;
 mod power;
+mod reserved;
 mod turns;
 
 use super::*;
@@ -46,6 +47,7 @@ fn settings(clock: &Clock) -> Settings {
         progress: Progress::new(["main"]),
         metrics: Families::new().unwrap(),
         supplements: Default::default(),
+        journal: Journal::default(),
     }
 }
 
@@ -55,9 +57,18 @@ impl Process {
     }
 
     fn start_on(fs: Arc<dyn Fs>, segment_bytes: u64, syncer: Syncer) -> Self {
+        Self::start_with(fs, segment_bytes, syncer, None)
+    }
+
+    /// With a ring in this folder, which outlives the process, or in memory of its own.
+    fn start_with(fs: Arc<dyn Fs>, segment_bytes: u64, syncer: Syncer, ring_dir: Option<&Path>) -> Self {
         let spool = spool(fs, 1, segment_bytes);
         let identity = Identity { boot: Uuid::from_u128(1), instance: "gw-1".into(), lane: 0 };
-        let (writer, ring) = ring::anonymous(&identity, Geometry::new(1 << 16, 32)).unwrap();
+        let geometry = Geometry::new(1 << 16, 32);
+        let (writer, ring) = match ring_dir {
+            None => ring::anonymous(&identity, geometry).unwrap(),
+            Some(dir) => ring::create(&dir.join("lane-00.ring"), &identity, geometry).unwrap(),
+        };
         let signal: Arc<Signal> = Arc::default();
         let commits = Commits::new(&signal);
         let lane = LaneEnd { number: 0, ring, commits: Arc::clone(&commits) };

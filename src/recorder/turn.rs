@@ -1,12 +1,13 @@
 //! The recorder itself, one turn after the other.
 
 use super::lane::LaneTail;
+use super::own::Own;
 use super::retention::Retention;
 use super::syncer::Syncer;
 use super::{ENTRY_VERSION, LaneEnd, LaneStatus, RecorderStatus, Settings};
 use crate::capture::commit::Signal;
 use crate::error_chain::Chain;
-use crate::record::{GapCause, Mark};
+use crate::record::{GapCause, Mark, SELF_LANE};
 use crate::spool::frame::{self, Kind};
 use crate::spool::{AppendError, RotateError, SegmentWriter, Spool, SyncDone, SyncError, WhenFull};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,7 @@ pub struct Recorder {
     last_mark: Duration,
     last_retention: Duration,
     marked: Mark,
+    own: Own,
     /// Where the lanes stood when everything written was last known to be on disk.
     synced: Mark,
 }
@@ -61,7 +63,9 @@ impl Recorder {
         settings: Settings,
         syncer: Syncer,
     ) -> Result<Self, RotateError> {
+        let own = Own::new(settings.journal.clone(), spool.boot());
         let mut recorder = Self {
+            own,
             writer: spool.writer(),
             retention: Retention::new(spool, Arc::clone(&settings.progress), settings.when_full),
             lanes: lanes.into_iter().map(LaneTail::new).collect(),
@@ -147,11 +151,13 @@ impl Recorder {
         let overrun = OVERRUN_BYTES.min(self.retention.bound() / 4);
         let held_up = seal && self.syncer.is_busy() && self.writer.unsynced() >= overrun;
         let moved = !self.writer.needs_segment() && !held_up && self.drain();
-        if now.saturating_sub(self.last_mark) >= MARK_INTERVAL {
+        let reserving = self.reserve(now);
+        if reserving || now.saturating_sub(self.last_mark) >= MARK_INTERVAL {
             self.last_mark = now;
             self.mark(false);
         }
-        let due = now.saturating_sub(self.last_sync) >= self.settings.sync_interval;
+        let short = self.lanes.iter().any(LaneTail::is_reserve_short);
+        let due = short || now.saturating_sub(self.last_sync) >= self.settings.sync_interval;
         if (due || self.lanes.iter().any(LaneTail::is_awaited)) && !self.syncer.is_busy() {
             self.last_sync = now;
             self.begin_sync();
@@ -164,6 +170,7 @@ impl Recorder {
                 tracing::warn!(refusing, "the spool's bound decides over new requests");
             }
         }
+        self.tell(now);
         self.publish();
         moved
     }
@@ -189,18 +196,8 @@ impl Recorder {
                     if drained.bytes > 0 {
                         self.observe("append", begun);
                     }
-                    if drained.declared > 0 {
-                        self.settings
-                            .metrics
-                            .gap_records
-                            .with_label_values(&[cause.as_str()])
-                            .inc_by(drained.declared);
-                        tracing::warn!(
-                            lane = self.lanes[index].number(),
-                            records = drained.declared,
-                            cause = cause.as_str(),
-                            "records were lost and are declared as a gap"
-                        );
+                    if let Some(gap) = drained.gap {
+                        self.own.gap(&self.settings.metrics, &gap);
                     }
                 }
                 Err(error) => {
@@ -221,6 +218,32 @@ impl Recorder {
             tracing::info!(was = what, "the spool takes records again");
         }
         moved
+    }
+
+    /// Looks at what is reserved. Returns whether a mark has to say more.
+    fn reserve(&mut self, now: Duration) -> bool {
+        for lane in &mut self.lanes {
+            lane.reserve(now);
+        }
+        let marked = |lane: &LaneTail| {
+            let mark = self.marked.lanes.iter().find(|mark| mark.lane == lane.number());
+            mark.is_some_and(|mark| mark.reserved == lane.reserved())
+        };
+        !self.lanes.iter().all(marked)
+    }
+
+    /// What the newest mark in the log reserves is on disk, as `mark` has it.
+    fn reserved_on_disk(&mut self, mark: &Mark) {
+        for (lane, mark) in self.lanes.iter_mut().zip(&mark.lanes) {
+            lane.reserved_on_disk(mark.reserved);
+        }
+    }
+
+    /// Puts on record what has changed.
+    fn tell(&mut self, now: Duration) {
+        let stalled = self.lanes.first().is_some_and(|lane| lane.commits().signal().is_stalled());
+        let refusing = self.settings.refusing.load(Ordering::Relaxed);
+        self.own.tell(now, self.settings.clock.unix_microseconds(), self.trouble.as_ref(), refusing, stalled);
     }
 
     fn current_mark(&self, closed: bool) -> Mark {
@@ -244,10 +267,14 @@ impl Recorder {
     fn rotate(&mut self) -> Result<(), RotateError> {
         // Frames that are not on disk for sure are copied behind the new segment's head. The
         // head must not speak of them: who reads it has not seen them yet.
-        let mark = match self.writer.sync() {
+        let mut mark = match self.writer.sync() {
             Err(_) if self.writer.unsynced() > 0 => self.synced.clone(),
             _ => self.current_mark(false),
         };
+        // But of what is reserved: a mark that is lost with a segment may have said it.
+        self.reserve(self.settings.clock.monotonic());
+        let now = self.current_mark(false);
+        mark.lanes.iter_mut().zip(now.lanes).for_each(|(lane, now)| lane.reserved = now.reserved);
         let mut head = Vec::new();
         frame::append(&mut head, Kind::Mark, ENTRY_VERSION, 0, 0, &mark.to_bytes());
         for lane in &self.lanes {
@@ -269,7 +296,13 @@ impl Recorder {
     fn begin_sync(&mut self) {
         match self.writer.begin_sync() {
             Ok(Some(job)) => {
-                self.syncing = Some((self.current_mark(false), self.settings.clock.monotonic()));
+                let mut mark = self.current_mark(false);
+                // Only what a mark has said gets to the disk by this.
+                mark.lanes
+                    .iter_mut()
+                    .zip(&self.marked.lanes)
+                    .for_each(|(lane, m)| lane.reserved = m.reserved);
+                self.syncing = Some((mark, self.settings.clock.monotonic()));
                 self.syncer.begin(job);
                 // One that ran on the spot has ended.
                 if let Some(done) = self.syncer.take() {
@@ -285,6 +318,7 @@ impl Recorder {
         let Some((mark, begun)) = self.syncing.take() else { return };
         match self.writer.end_sync(done) {
             Ok(()) => {
+                self.reserved_on_disk(&mark);
                 self.synced = mark;
                 for (lane, mark) in self.lanes.iter_mut().zip(&self.synced.lanes) {
                     lane.committed(mark.position);
@@ -304,6 +338,7 @@ impl Recorder {
 
     /// All that was taken from the rings is on disk.
     fn all_synced(&mut self) {
+        self.reserved_on_disk(&self.marked.clone());
         self.synced = self.current_mark(false);
         for lane in &mut self.lanes {
             lane.committed_all();
@@ -323,7 +358,14 @@ impl Recorder {
         if let Some(done) = self.syncer.wait() {
             self.end_sync(done);
         }
-        self.mark(true);
+        self.own.close();
+        if !self.writer.needs_segment() {
+            self.drain();
+        }
+        // With something left in a ring the boot is not over: the next start takes it up.
+        if self.lanes.iter().all(LaneTail::is_drained) {
+            self.mark(true);
+        }
         let closed = self.marked.closed
             && match self.writer.close() {
                 Ok(()) => true,
@@ -366,7 +408,8 @@ impl Recorder {
     }
 
     fn publish(&self) {
-        let lanes: Vec<LaneStatus> = self.lanes.iter().map(LaneTail::status).collect();
+        let (own, lanes): (Vec<LaneStatus>, Vec<LaneStatus>) =
+            self.lanes.iter().map(LaneTail::status).partition(|lane| lane.lane == SELF_LANE);
         let metrics = &self.settings.metrics;
         let held = self.retention.held();
         metrics.spool_bytes.set(i64::try_from(held.bytes).unwrap_or(i64::MAX));
@@ -376,6 +419,7 @@ impl Recorder {
         let told = self.settings.clock.monotonic();
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = RecorderStatus {
             lanes,
+            own: own.into_iter().next(),
             told,
             syncing: self.syncing.as_ref().map(|(_, begun)| told.saturating_sub(*begun)),
             trouble: self.trouble.as_ref().map(|(_, what)| what.clone()),

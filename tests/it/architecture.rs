@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 8] = [
     &["bucket", "clock", "error_chain", "http1", "metrics", "record", "secret", "timer"],
     &["routes", "format", "identity", "spool"],
     &["inspect"],
-    &["capture", "recorder", "enrich", "pack", "deliver", "evidence"],
+    &["capture", "journal", "recorder", "enrich", "pack", "deliver", "evidence"],
     &["proxy", "server"],
     &["config", "admin"],
     &["app", "cli"],

@@ -33,7 +33,7 @@ fn duckdb_counts_the_records_by_their_partitions() {
          SELECT log_source, organization_id, count(*) AS n, count(DISTINCT \"event.id\") AS ids,\n\
                 sum(\"http.response.body.size\") AS bytes,\n\
                 count(*) FILTER (\"event.outcome\" = 'failure') AS failures\n\
-         FROM read_json('{}/log_source=*/**/*.jsonl.gz', format = 'newline_delimited',\n\
+         FROM read_json('{}/log_source=api/**/*.jsonl.gz', format = 'newline_delimited',\n\
                         hive_partitioning = true, union_by_name = true)\n\
          GROUP BY ALL\"\"\").fetchall()\n\
          print(rows)",

@@ -7,7 +7,7 @@ use onrecord::evidence::keys::SigningKey;
 use onrecord::evidence::merkle::{Tree, hex, sha256};
 use onrecord::evidence::note;
 use onrecord::evidence::verify::FindingKind;
-use onrecord::pack::manifest::{LaneEntry, Manifest};
+use onrecord::pack::manifest::{LaneEntry, Manifest, ObjectEntry};
 use std::path::{Path, PathBuf};
 
 /// The manifests of a copy, to be changed and then linked and signed anew by the true key.
@@ -44,7 +44,9 @@ impl Forge {
 
     /// The number of the first manifest with records, and its lane with the most of them.
     fn lane(&mut self) -> (usize, &mut LaneEntry) {
-        let at = self.manifests.iter().position(|manifest| manifest.records() > 0).unwrap();
+        let exchanges =
+            |object: &ObjectEntry| object.records > 1 && !object.key.contains("log_source=onrecord/");
+        let at = self.manifests.iter().position(|manifest| manifest.objects.iter().any(exchanges)).unwrap();
         let lane = self.manifests[at].lanes.iter_mut().max_by_key(|lane| lane.delivered).unwrap();
         (at, lane)
     }

@@ -35,6 +35,7 @@ mod front_differential;
 mod fuzz_targets;
 mod meaning;
 mod outcomes;
+mod own_records;
 mod pipeline;
 mod records;
 mod reload;

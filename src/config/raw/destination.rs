@@ -2,6 +2,7 @@
 
 use super::bucket::{self, KEYS};
 use super::{At, Document, Item, Table};
+use crate::config::OWN_SOURCE;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::deliver::{DestinationOptions, Store, Timestamps};
 use std::path::PathBuf;
@@ -48,7 +49,13 @@ pub(crate) static SECTION: Section = Section {
             name: "sources",
             kind: Kind::List("source names"),
             absent: Absent::Unset("all"),
-            doc: "The sources that are delivered here. `onrecord` names the gateway's own records.",
+            doc: "The sources that are delivered here. `onrecord` alone delivers nothing but the gateway's own records.",
+        },
+        Key {
+            name: "own_records",
+            kind: Kind::Flag,
+            absent: Absent::Value("true"),
+            doc: "Whether the gateway's own records (log source `onrecord`: start, stop, changes, gaps, states) are delivered here too, whatever `sources` says.",
         },
         Key {
             name: "prefix",
@@ -133,6 +140,14 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     });
     let sources: Vec<At<String>> = named.iter().flatten().filter_map(Item::name).collect();
     options.sources = sources.iter().map(|at| at.value.clone()).collect();
+    if let Some(own_records) = table.flag("own_records") {
+        options.own_records = own_records;
+        if !own_records && let Some(own) = sources.iter().find(|at| at.value == OWN_SOURCE) {
+            let message =
+                format!("names {OWN_SOURCE}, which own_records = false keeps from this destination");
+            own.problem(document, message, Some("leave out one of the two"));
+        }
+    }
     if let Some(prefix) = table.take("prefix").and_then(|item| prefix(&item)) {
         options.prefix = prefix;
     }

@@ -203,7 +203,10 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         }
         (Kind::Time(_, max), _) => format!("\"{}\"", crate::config::units::show_duration(max)),
         (Kind::Choice(words), _) => format!("\"{}\"", words.last().unwrap()),
-        (Kind::Flag, _) => "true".into(),
+        (Kind::Flag, _) => match key.absent {
+            Absent::Value("true") => "false".into(),
+            _ => "true".into(),
+        },
         (Kind::Address, _) => "\"127.0.0.1:7777\"".into(),
         (Kind::Secret, _) => "{ env = \"OTHER\" }".into(),
         (Kind::List(_), "routes") => "[{ template = \"/things/:id\", class = \"strict\" }]".into(),

@@ -93,9 +93,10 @@ impl Follower<'_> {
         }
         self.end(state, &mut links)?;
         let folder = self.place.folder.clone();
-        let (boots, declared) = sums.end(&folder, self.report);
+        let (boots, declared, at_most) = sums.end(&folder, self.report);
         links.report.boots = boots;
         links.report.declared = declared;
+        links.report.at_most = at_most;
         self.signers.end(&folder, self.report);
         Ok(links)
     }

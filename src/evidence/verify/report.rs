@@ -82,6 +82,8 @@ pub struct ChainReport {
     pub boots: Vec<BootReport>,
     /// Records declared lost, by cause.
     pub declared: BTreeMap<&'static str, u64>,
+    /// What of it is an upper bound and not a number, by cause.
+    pub at_most: BTreeMap<&'static str, u64>,
 }
 
 /// The sums of one boot over its lanes.
@@ -220,9 +222,10 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            " (delivered {}, filtered {}, declared lost {}, awaited {})",
+            " (delivered {}, filtered {}, declared lost {}{}, awaited {})",
             sum(|boot| boot.delivered),
             sum(|boot| boot.filtered),
+            if self.chains.iter().any(|chain| !chain.at_most.is_empty()) { "at most " } else { "" },
             sum(|boot| boot.declared),
             sum(|boot| boot.awaited)
         )
@@ -244,7 +247,12 @@ fn write_chain(f: &mut fmt::Formatter<'_>, chain: &ChainReport) -> fmt::Result {
         )?;
     }
     for (cause, count) in &chain.declared {
-        writeln!(f, "  declared lost: {count} ({cause})")?;
+        match chain.at_most.get(cause) {
+            None => writeln!(f, "  declared lost: {count} ({cause})")?,
+            Some(bound) => {
+                writeln!(f, "  declared lost: at most {count} ({cause}; {bound} of them a bound)")?
+            }
+        }
     }
     Ok(())
 }

@@ -7,13 +7,18 @@ use crate::pack::manifest::{LaneEntry, Manifest, Totals, lane_text};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+/// Records by the cause of their loss.
+type Losses = BTreeMap<&'static str, u64>;
+
 /// Where the lanes of a chain stand.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     lanes: BTreeMap<(Uuid, u16), LaneEntry>,
     /// Boots that are over and of which manifests speak no more.
     over: Vec<BootReport>,
-    declared: BTreeMap<&'static str, u64>,
+    declared: Losses,
+    /// What of it is a bound.
+    at_most: Losses,
 }
 
 impl Sums {
@@ -61,6 +66,10 @@ impl Sums {
             for gap in &lane.gaps {
                 let sum = self.declared.entry(gap.cause.as_str()).or_default();
                 *sum = sum.saturating_add(gap.count);
+                if !gap.exact {
+                    let sum = self.at_most.entry(gap.cause.as_str()).or_default();
+                    *sum = sum.saturating_add(gap.count);
+                }
             }
             seen.insert(id, lane.clone());
         }
@@ -95,17 +104,13 @@ impl Sums {
         hidden
     }
 
-    /// Ends the chain: the sums by boot, and the losses by cause.
-    pub(super) fn end(
-        mut self,
-        chain: &str,
-        report: &mut Report,
-    ) -> (Vec<BootReport>, BTreeMap<&'static str, u64>) {
+    /// Ends the chain: the sums by boot, the losses by cause, and what of these is a bound.
+    pub(super) fn end(mut self, chain: &str, report: &mut Report) -> (Vec<BootReport>, Losses, Losses) {
         for lane in self.lanes.values() {
             add(&mut self.over, lane);
             unaccounted(lane, chain, report);
         }
-        (self.over, self.declared)
+        (self.over, self.declared, self.at_most)
     }
 }
 

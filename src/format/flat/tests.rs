@@ -1,6 +1,6 @@
 use super::*;
 use crate::format::{Context, Enrichment};
-use crate::record::{CacheStatus, ErrorType, RecordWriter};
+use crate::record::{CacheStatus, ErrorType, OwnValue, RecordWriter};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -122,6 +122,50 @@ fn golden(name: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
     }
     assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{path}");
+}
+
+/// One of the gateway's own records, with an attribute of each type.
+fn own() -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut w = RecordWriter::new(&mut out);
+    w.bytes(Field::EventId, &uuid::Uuid::from_u128(0x01965f3c_1234_7abc_8def_0123456789ab).into_bytes());
+    w.integer(Field::Start, 1_775_744_531_123_456);
+    w.integer(Field::Outcome, Outcome::Failure as u64);
+    for (field, text) in [
+        (Field::Source, "onrecord"),
+        (Field::Action, "gap"),
+        (Field::Category, "integrity"),
+        (Field::ActorType, "service"),
+        (Field::ActorId, "onrecord"),
+        (Field::Path, "/never/shown"),
+    ] {
+        w.text(field, text);
+    }
+    w.own("gap.lane", OwnValue::Text(b"0"));
+    w.own("gap.ranges", OwnValue::Element(b"3-9"));
+    w.own("gap.ranges", OwnValue::Element(b"12-12"));
+    w.own("gap.records", OwnValue::Number(8));
+    w.own("gap.exact", OwnValue::Flag(false));
+    w.own("destination.words", OwnValue::Text(b"no \"room\"\n\xff"));
+    w.own("configuration.keys", OwnValue::Element(b"log.level"));
+    out
+}
+
+#[test]
+fn own_records_have_what_the_event_says_and_nothing_of_a_request() {
+    let bytes = own();
+    let record = RecordView::parse(&bytes).unwrap();
+    let context = Context { lane: SELF_LANE, ..CONTEXT };
+    let mut out = Vec::new();
+    Flat::new(Timestamps::Microseconds)
+        .encode(&Entry { record: &record, context, enrichment: None }, &mut out);
+    let text = String::from_utf8(out).unwrap();
+    golden("flat-own.jsonl", &text);
+    let line: Value = serde_json::from_str(&text).unwrap();
+    let members = line.as_object().unwrap();
+    assert!(members.keys().all(|key| !key.starts_with("http.") && !key.starts_with("url.")), "{text}");
+    assert_eq!(line["gap.ranges"], serde_json::json!(["3-9", "12-12"]));
+    assert_eq!((line["gap.records"].as_i64(), line["gap.exact"].as_bool()), (Some(8), Some(false)));
 }
 
 #[test]

@@ -77,6 +77,15 @@ pub(crate) struct Objects {
 impl Objects {
     /// All records of exchanges below a destination's folder.
     pub(crate) fn records(&mut self, folder: &Path) -> Vec<Record> {
+        self.all(folder).into_iter().filter(Record::is_exchange).collect()
+    }
+
+    /// All of the gateway's own records below a destination's folder.
+    pub(crate) fn own(&mut self, folder: &Path) -> Vec<Record> {
+        self.all(folder).into_iter().filter(|record| !record.is_exchange()).collect()
+    }
+
+    fn all(&mut self, folder: &Path) -> Vec<Record> {
         let mut paths = Vec::new();
         find_objects(folder, &mut paths);
         paths.sort();
@@ -85,12 +94,7 @@ impl Objects {
                 self.read.insert(path.clone(), read_object(folder, path));
             }
         }
-        paths
-            .iter()
-            .flat_map(|path| &self.read[path])
-            .filter(|record| record.is_exchange())
-            .cloned()
-            .collect()
+        paths.iter().flat_map(|path| &self.read[path]).cloned().collect()
     }
 }
 

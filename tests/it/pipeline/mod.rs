@@ -55,6 +55,7 @@ impl World {
             spool: self.spool(),
             prefix: "logs/".into(),
             sources: vec!["cda".into(), "cma".into()],
+            own_records: true,
             timestamps: Timestamps::Microseconds,
             interval: Duration::from_secs(180),
             object_bytes: 1 << 20,
@@ -140,7 +141,7 @@ fn account(folder: &Path) -> Result<Account, VerifyError> {
 }
 
 fn mark(lane: u16, taken: u64, accounted: std::ops::Range<u64>, closed: bool) -> Mark {
-    let lane = LaneMark { lane, taken, position: 0, accounted: accounted.collect() };
+    let lane = LaneMark { lane, taken, position: 0, accounted: accounted.collect(), reserved: 0 };
     Mark { lanes: vec![lane], closed }
 }
 
