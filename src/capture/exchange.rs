@@ -48,6 +48,8 @@ pub struct Account {
     /// What is copied of the bodies; empty but for routes that want it.
     pub(super) bodies: RefCell<Option<Box<Bodies>>>,
     pub(super) wants: Cell<Wants>,
+    /// False: nothing of the last attempt has left for the upstream.
+    upstream_reached: RefCell<Option<Rc<Cell<bool>>>>,
 }
 
 impl Account {
@@ -73,6 +75,7 @@ impl Account {
             upstream_address: RefCell::new(None),
             bodies: RefCell::default(),
             wants: Cell::default(),
+            upstream_reached: RefCell::new(None),
         }
     }
 
@@ -101,6 +104,7 @@ impl Account {
         self.upstream_microseconds.set(None);
         self.upstream_address.borrow_mut().take();
         self.wants.set(described.wants);
+        self.upstream_reached.borrow_mut().take();
     }
 
     /// The exchange's deadline.
@@ -185,10 +189,13 @@ impl Account {
         self.waiting_for_client.get()
     }
 
-    /// Notes that a request goes out to this address.
-    pub fn upstream_attempt(&self, address: &Rc<str>) {
+    /// Notes that a request goes out to this address. `reached` becomes true with the first
+    /// byte of it that leaves; `None`: that can't be told, and counts as true. An exchange that
+    /// ends before has no upstream on record.
+    pub fn upstream_attempt(&self, address: &Rc<str>, reached: Option<&Rc<Cell<bool>>>) {
         self.upstream_attempts.set(self.upstream_attempts.get() + 1);
         *self.upstream_address.borrow_mut() = Some(Rc::clone(address));
+        *self.upstream_reached.borrow_mut() = reached.cloned();
     }
 
     /// Takes an attempt back: nothing of the request reached the upstream.
@@ -199,6 +206,7 @@ impl Account {
     /// Notes the time to the upstream's response head.
     pub fn upstream_answered(&self, microseconds: u64) {
         self.upstream_microseconds.set(Some(microseconds));
+        self.upstream_reached.borrow_mut().take();
     }
 }
 
@@ -312,7 +320,10 @@ fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) -> Option<u64> {
         if let Some(error) = account.error.get() {
             writer.integer(Field::ErrorType, error as u64);
         }
-        if let Some(address) = &*account.upstream_address.borrow() {
+        let is_untouched = account.upstream_reached.borrow().as_ref().is_some_and(|reached| !reached.get());
+        if let Some(address) = &*account.upstream_address.borrow()
+            && !is_untouched
+        {
             writer.text(Field::UpstreamAddress, address);
             writer.integer(Field::UpstreamAttempts, u64::from(account.upstream_attempts.get()));
             if let Some(microseconds) = account.upstream_microseconds.get() {

@@ -2,13 +2,14 @@
 //! upstream that lies about the form of one response harms that exchange alone.
 
 use super::body::RequestBody;
+use super::upstream::UpstreamIo;
 use crate::http1::ResponseGuard;
 use crate::metrics::LaneStats;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::SendRequest;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct CheckedSender {
     sender: SendRequest<RequestBody>,
     guard: Rc<RefCell<ResponseGuard>>,
+    reached: Rc<Cell<bool>>,
 }
 
 impl CheckedSender {
@@ -29,8 +31,14 @@ impl CheckedSender {
         &mut self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
+        self.reached.set(false);
         self.guard.borrow_mut().expect(*request.method() == Method::HEAD);
         self.sender.try_send_request(request)
+    }
+
+    /// True once anything of the request that was sent last has left for the upstream.
+    pub(super) fn reached(&self) -> &Rc<Cell<bool>> {
+        &self.reached
     }
 
     /// Whether a request can be sent now.
@@ -49,6 +57,7 @@ impl CheckedSender {
 pub(super) struct AnswerIo<S> {
     inner: S,
     guard: Rc<RefCell<ResponseGuard>>,
+    reached: Rc<Cell<bool>>,
     held: Vec<u8>,
     /// Of what is held, this much may go on.
     cleared: usize,
@@ -59,14 +68,14 @@ pub(super) struct AnswerIo<S> {
 impl<S> AnswerIo<S> {
     /// Around a new connection. What is refused is counted.
     pub(super) fn new(inner: S, stats: Arc<LaneStats>) -> Self {
-        let guard = Rc::default();
-        Self { inner, guard, held: Vec::new(), cleared: 0, stats, is_told: false }
+        let (guard, reached) = Default::default();
+        Self { inner, guard, reached, held: Vec::new(), cleared: 0, stats, is_told: false }
     }
 
     /// Makes the sender of requests on this connection of hyper's.
     pub(super) fn checker(&self) -> impl FnOnce(SendRequest<RequestBody>) -> CheckedSender + use<S> {
-        let guard = Rc::clone(&self.guard);
-        move |sender| CheckedSender { sender, guard }
+        let (guard, reached) = (Rc::clone(&self.guard), Rc::clone(&self.reached));
+        move |sender| CheckedSender { sender, guard, reached }
     }
 
     /// The connection without its guard, and what has come and was not read yet.
@@ -133,13 +142,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for AnswerIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for AnswerIo<S> {
+impl AnswerIo<UpstreamIo> {
+    fn note(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(result, Poll::Ready(Ok(length)) if length > 0) && !self.inner.is_deaf() {
+            self.reached.set(true);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for AnswerIo<UpstreamIo> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let result = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.note(result)
     }
 
     fn poll_write_vectored(
@@ -147,7 +166,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AnswerIo<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+        let result = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        self.note(result)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -146,7 +146,7 @@ pub(super) async fn forward(
         is_again = true;
         let expectation = expects.then(|| hold_back(target, &lease, &mut request)).flatten();
         let spare = if lease.is_http2() { spare(&request) } else { None };
-        account.upstream_attempt(&lease.endpoint().address);
+        account.upstream_attempt(&lease.endpoint().address, lease.reached());
         arm(&account, &target.limits, target.limits.response_timeout);
         let sent = Instant::now();
         match send(&mut lease, request, &account).await {

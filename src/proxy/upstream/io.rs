@@ -65,6 +65,11 @@ impl UpstreamIo {
         self
     }
 
+    /// Whether what is written is thrown away by now.
+    pub(in crate::proxy) fn is_deaf(&self) -> bool {
+        self.deaf
+    }
+
     /// The end of an exchange's special treatment: from now on a failed write is an error.
     pub(crate) fn plainly(mut self) -> Self {
         self.hears_out = false;

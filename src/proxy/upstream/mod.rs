@@ -22,3 +22,4 @@ pub use tls::UpstreamTlsError;
 pub use watch::watch;
 
 pub(super) use connect::{Sender, TunnelParts};
+pub(super) use io::UpstreamIo;

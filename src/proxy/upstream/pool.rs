@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,15 @@ impl Lease {
     /// Whether it has carried a request before.
     pub(in crate::proxy) fn is_reused(&self) -> bool {
         self.reused
+    }
+
+    /// What is set once anything of the request has left for the upstream. `None` with HTTP/2,
+    /// where nobody can tell whose bytes have left: a request there counts as sent.
+    pub(in crate::proxy) fn reached(&self) -> Option<&Rc<Cell<bool>>> {
+        match &self.sender {
+            Some(Sender::Http1(sender)) => Some(sender.reached()),
+            _ => None,
+        }
     }
 
     /// The connection goes back to the pool.
