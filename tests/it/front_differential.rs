@@ -2,7 +2,7 @@
 //! what they saw: that must be the records with `upstream.address`, and each one strictly valid.
 //!
 //! 300 by default; `ONRECORD_FULL=1` sends 10,000. Upstreams: one that looks at every byte, and
-//! Node's HTTP server where `node` is installed.
+//! Node's HTTP server where `node` is installed; nginx and hyper are in `front_upstreams`.
 
 use crate::harness::client::Connection;
 use crate::harness::gateway::{Gateway, Source};
@@ -109,7 +109,7 @@ fn before(upstream: SocketAddr) -> Gateway {
 
 /// What a client does behind its request.
 #[derive(Clone, Copy)]
-enum Then {
+pub(crate) enum Then {
     /// Reads whatever comes back to the end.
     Reads,
     /// Closes its side at once, which ends the exchange wherever it is, and reads.
@@ -217,7 +217,7 @@ fn serve(stream: &TcpStream, told: &Seen) -> Option<()> {
 }
 
 /// The attack, and that the upstream saw what the records say: how many requests.
-fn compare(upstream: SocketAddr, then: Then, seen: impl Fn() -> usize) -> usize {
+pub(crate) fn compare(upstream: SocketAddr, then: Then, seen: impl Fn() -> usize) -> usize {
     let mut gateway = before(upstream);
     attack(gateway.address(), &requests(), then);
     let records = gateway.finish();

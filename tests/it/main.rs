@@ -32,6 +32,8 @@ mod forwarding;
 mod front;
 mod front_corpora;
 mod front_differential;
+mod front_lies;
+mod front_upstreams;
 mod fuzz_targets;
 mod meaning;
 mod outcomes;
