@@ -25,6 +25,9 @@ use tokio::sync::oneshot;
 /// Bytes that a tunnel holds each way.
 const BUFFER: usize = 16 * 1024;
 
+/// How long the one side gets to take what is on its way when the other is gone.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// The protocol that the client asks for, if it is one of `allowed` (lower case).
 pub(super) fn wanted<B: Body>(request: &Request<B>, allowed: &[String]) -> Option<HeaderValue> {
     let headers = request.headers();
@@ -93,40 +96,60 @@ impl Tunnel {
         };
         let account = Rc::clone(exchange.account());
         let (mut client, mut upstream) = (client, parts.io);
+        account.add_received(read.len());
         let mut out = OneWay::new(read);
         let mut back = OneWay::new(parts.read);
-        let mut was_half = false;
+        let mut was = (false, false);
         account.timer().set(self.idle);
         let ended = poll_fn(|context| {
-            let before = (out.passed, back.passed);
-            let result = pass_both(context, &mut client, &mut upstream, &mut out, &mut back);
-            account.add_received(usize::try_from(out.passed - before.0).unwrap_or(usize::MAX));
+            let before = (out.taken, back.passed);
+            let outward = out.pass(context, &mut client, &mut upstream);
+            let backward = back.pass(context, &mut upstream, &mut client);
+            account.add_received(usize::try_from(out.taken - before.0).unwrap_or(usize::MAX));
             account.add_sent(usize::try_from(back.passed - before.1).unwrap_or(usize::MAX));
-            if result.is_ready() {
-                return result;
+            if outward.is_ready() && backward.is_ready() {
+                return Poll::Ready(outcome(&out, &back));
             }
-            if (out.passed, back.passed) != before {
-                account.timer().set(self.idle);
-            }
-            let is_half = out.is_shut || back.is_shut;
-            if is_half && !was_half {
-                // One side has ended: the other gets as long as for a pause in a body.
-                was_half = true;
-                account.timer().set(self.limits.body_timeout.min(self.idle));
+            let (is_half, is_broken) =
+                (outward.is_ready() || backward.is_ready(), out.fails() || back.fails());
+            let has_moved = (out.taken, back.passed) != before;
+            if (is_half, is_broken) != was || (has_moved && !is_broken) {
+                was = (is_half, is_broken);
+                // One side has ended: the other gets as long as for a pause in a body to go on.
+                // One side is gone: the other gets a moment to take what is on its way.
+                let left = match was {
+                    (_, true) => LINGER,
+                    (true, false) => self.limits.body_timeout,
+                    (false, false) => self.idle,
+                };
+                account.timer().set(left.min(self.idle));
             }
             match account.timer().poll(context) {
-                // An end that the other side does not answer is an end.
-                Poll::Ready(()) if is_half => Poll::Ready(Ok(())),
-                Poll::Ready(()) => Poll::Ready(Err(ErrorType::TunnelIdle)),
                 Poll::Pending => Poll::Pending,
+                // An end that the other side does not answer is an end.
+                Poll::Ready(()) if is_half || is_broken => Poll::Ready(outcome(&out, &back)),
+                Poll::Ready(()) => Poll::Ready(Err(ErrorType::TunnelIdle)),
             }
         })
         .await;
         match ended {
-            // All bytes have passed: there is no last one that could wait for the disk.
             Ok(()) => drop(exchange.finish()),
             Err(error) => exchange.abort(error),
         }
+    }
+}
+
+/// How a tunnel ended, by what became of its directions.
+fn outcome(out: &OneWay, back: &OneWay) -> Result<(), ErrorType> {
+    // Who has said all it wanted may be gone before the rest reaches it: no break.
+    let upstream_left = back.state == State::Over;
+    let client_left = out.state == State::Over;
+    match (out.fault, back.fault) {
+        (Some(Fault::Reading), _) => Err(ErrorType::ClientAbort),
+        (_, Some(Fault::Reading)) => Err(ErrorType::UpstreamReset),
+        (Some(Fault::Writing), _) if !upstream_left => Err(ErrorType::UpstreamReset),
+        (_, Some(Fault::Writing)) if !client_left => Err(ErrorType::ClientAbort),
+        _ => Ok(()),
     }
 }
 
@@ -136,13 +159,30 @@ struct OneWay {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Bytes that the near side gave.
+    taken: u64,
     /// Bytes handed to the far side.
     passed: u64,
-    is_ended: bool,
-    is_shut: bool,
+    state: State,
+    fault: Option<Fault>,
+}
+
+/// How far a direction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Bytes are passed on.
+    Open,
+    /// The far side is gone; what comes is read and thrown away, so that closing does not
+    /// reset the near side, which may not have taken yet what it was sent (RFC 9112 §9.6).
+    Sink,
+    /// The near side has ended or is gone, and the far side is to be told.
+    Ended,
+    /// All was passed on, the end too.
+    Over,
 }
 
 /// Which side of a copy failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Reading,
     Writing,
@@ -152,76 +192,72 @@ impl OneWay {
     fn new(first: Bytes) -> Self {
         let mut buffer = vec![0; BUFFER.max(first.len())].into_boxed_slice();
         buffer[..first.len()].copy_from_slice(&first);
-        Self { buffer, start: 0, end: first.len(), passed: 0, is_ended: false, is_shut: false }
+        let (start, end, taken) = (0, first.len(), 0);
+        Self { buffer, start, end, taken, passed: 0, state: State::Open, fault: None }
     }
 
-    fn pass<R, W>(&mut self, context: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<Result<(), Fault>>
+    fn fails(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+    }
+
+    /// Passes on what there is. Ready when the direction is over.
+    fn pass<R, W>(&mut self, context: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<()>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         loop {
-            while self.start < self.end {
+            while self.start < self.end && self.state != State::Sink {
                 let piece = &self.buffer[self.start..self.end];
                 match ready!(Pin::new(&mut *to).poll_write(context, piece)) {
                     Ok(written) if written > 0 => {
                         self.start += written;
                         self.passed += written as u64;
                     }
-                    _ => return Poll::Ready(Err(Fault::Writing)),
+                    _ => {
+                        self.fail(Fault::Writing);
+                        self.state = State::Sink;
+                    }
                 }
             }
-            if self.is_shut {
-                return Poll::Ready(Ok(()));
-            }
-            if self.is_ended {
-                // The far side may have left before it is told of the end.
-                let _: io::Result<()> = ready!(Pin::new(&mut *to).poll_shutdown(context));
-                self.is_shut = true;
-                return Poll::Ready(Ok(()));
-            }
-            let mut room = ReadBuf::new(&mut self.buffer);
-            match Pin::new(&mut *from).poll_read(context, &mut room) {
-                Poll::Ready(Ok(())) => {
-                    self.start = 0;
-                    self.end = room.filled().len();
-                    self.is_ended = self.end == 0;
+            match self.state {
+                State::Over => return Poll::Ready(()),
+                State::Ended => {
+                    // The far side may have left before it is told of the end.
+                    let _: io::Result<()> = ready!(Pin::new(&mut *to).poll_shutdown(context));
+                    self.state = State::Over;
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Reading)),
-                Poll::Pending => {
-                    // What lies in a TLS buffer goes out before the task sleeps.
-                    return match Pin::new(&mut *to).poll_flush(context) {
-                        Poll::Ready(Err(_)) => Poll::Ready(Err(Fault::Writing)),
-                        _ => Poll::Pending,
-                    };
+                State::Open | State::Sink => {
+                    let mut room = ReadBuf::new(&mut self.buffer);
+                    match Pin::new(&mut *from).poll_read(context, &mut room) {
+                        Poll::Ready(Ok(())) => {
+                            (self.start, self.end) = (0, room.filled().len());
+                            self.taken += self.end as u64;
+                            if self.end == 0 {
+                                self.state = State::Ended;
+                            }
+                        }
+                        Poll::Ready(Err(_)) => {
+                            self.fail(Fault::Reading);
+                            (self.start, self.end) = (0, 0);
+                            self.state = State::Ended;
+                        }
+                        Poll::Pending => {
+                            // What lies in a TLS buffer goes out before the task sleeps.
+                            if let Poll::Ready(Err(_)) = Pin::new(&mut *to).poll_flush(context) {
+                                self.fail(Fault::Writing);
+                                self.state = State::Sink;
+                            }
+                            return Poll::Pending;
+                        }
+                    }
                 }
             }
         }
-    }
-}
-
-fn pass_both<C, U>(
-    context: &mut Context<'_>,
-    client: &mut C,
-    upstream: &mut U,
-    out: &mut OneWay,
-    back: &mut OneWay,
-) -> Poll<Result<(), ErrorType>>
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
-{
-    let outward = out.pass(context, client, upstream);
-    let backward = back.pass(context, upstream, client);
-    match (outward, backward) {
-        (Poll::Ready(Err(Fault::Reading)), _) | (_, Poll::Ready(Err(Fault::Writing))) => {
-            Poll::Ready(Err(ErrorType::ClientAbort))
-        }
-        (Poll::Ready(Err(Fault::Writing)), _) | (_, Poll::Ready(Err(Fault::Reading))) => {
-            Poll::Ready(Err(ErrorType::UpstreamReset))
-        }
-        (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ok(())),
-        _ => Poll::Pending,
     }
 }
 

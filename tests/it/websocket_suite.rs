@@ -63,7 +63,9 @@ fn echo_server(python: &Path) -> Option<EchoServer> {
     }
 }
 
-/// Case → verdict and verdict on the close.
+/// Case → verdict and verdict on the close. `NON-STRICT` counts as `OK`: whether a server that
+/// fails a connection gets its last echo out before is a race in the server, which goes one
+/// way or the other from one straight run to the next.
 fn verdicts(kosoku: &Path, port: u16, reports: &Path) -> BTreeMap<String, (String, String)> {
     let mut command = Command::new(kosoku);
     command.arg(format!("ws://127.0.0.1:{port}"));
@@ -75,7 +77,10 @@ fn verdicts(kosoku: &Path, port: u16, reports: &Path) -> BTreeMap<String, (Strin
     let index = std::fs::read(reports.join("index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
     let cases = index.as_object().unwrap().values().next().unwrap().as_object().unwrap();
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &serde_json::Value| match value.as_str().unwrap_or_default() {
+        "NON-STRICT" => "OK".to_owned(),
+        verdict => verdict.to_owned(),
+    };
     cases
         .iter()
         .map(|(case, result)| (case.clone(), (text(&result["behavior"]), text(&result["behaviorClose"]))))
@@ -95,8 +100,11 @@ fn websocket_cases_have_the_same_verdicts_straight_and_through_the_gateway() {
     let mut gateway = Gateway::before(&format!("http://127.0.0.1:{}", server.port));
     let through = verdicts(&kosoku, gateway.address().port(), &folder.path().join("through"));
     assert!(straight.len() >= 240, "{} cases", straight.len());
-    let differ: Vec<_> =
-        straight.iter().filter(|(case, verdict)| through.get(*case) != Some(verdict)).collect();
+    let differ: Vec<_> = straight
+        .iter()
+        .map(|(case, verdict)| (case, verdict, through.get(case)))
+        .filter(|(_, verdict, through)| *through != Some(*verdict))
+        .collect();
     assert!(
         differ.is_empty() && straight.len() == through.len(),
         "{} of {} differ: {differ:?}",
