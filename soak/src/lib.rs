@@ -10,6 +10,7 @@
 //! store is out. Then all is mended, the next life starts by itself, drains, and ends; and the
 //! [`oracle`] reads the stores and holds them to what the workers did.
 
+pub mod losses;
 pub mod matrix;
 pub mod model;
 pub mod oracle;

@@ -1,7 +1,7 @@
 //! `soak`: runs seeds of the simulation, as many as one wants.
 
 use clap::Parser;
-use onrecord_soak::{Plan, Summary, matrix, run};
+use onrecord_soak::{Plan, Summary, losses, matrix, run};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,9 @@ struct Args {
     /// machine in turn.
     #[arg(long)]
     matrix: bool,
+    /// Lose so many answers of the stores instead, each after the object was created.
+    #[arg(long, conflicts_with = "matrix")]
+    lost_answers: Option<u64>,
     /// Threads; all cores if not said.
     #[arg(long)]
     threads: Option<usize>,
@@ -52,6 +55,18 @@ fn main() -> ExitCode {
         };
     }
     let begun = Instant::now();
+    if let Some(answers) = args.lost_answers {
+        return match losses::run(answers) {
+            Ok(sum) => {
+                report(1, 0, begun, &sum);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                println!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let matrix = args.matrix.then(|| [false, true].map(|power| matrix::calls(MATRIX_SEED, power)));
     let job = |number: u64| match matrix {
         None => run(&Plan::of(number), false),
@@ -75,7 +90,7 @@ fn main() -> ExitCode {
                     let result = result.unwrap_or_else(|_| Err("panicked".to_owned()));
                     let mut sums = sums.lock().expect("nobody panics with it");
                     match result {
-                        Ok(summary) => add(&mut sums.0, &summary),
+                        Ok(summary) => sums.0 += summary,
                         Err(error) => {
                             sums.1 += 1;
                             println!(
@@ -88,6 +103,11 @@ fn main() -> ExitCode {
         }
     });
     let (sum, failed) = *sums.lock().expect("nobody panics with it");
+    report(runs, failed, begun, &sum);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn report(runs: u64, failed: u64, begun: Instant, sum: &Summary) {
     println!(
         "{} runs in {:.1} s, {failed} failed: {} exchanges, {} records delivered, {} declared lost, {} crashes, \
          {} file-system calls, {} answers lost, {} objects sent again and found there",
@@ -101,15 +121,4 @@ fn main() -> ExitCode {
         sum.lost_answers,
         sum.there,
     );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn add(sum: &mut Summary, one: &Summary) {
-    sum.exchanges += one.exchanges;
-    sum.delivered += one.delivered;
-    sum.declared += one.declared;
-    sum.crashes += one.crashes;
-    sum.calls += one.calls;
-    sum.lost_answers += one.lost_answers;
-    sum.there += one.there;
 }

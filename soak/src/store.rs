@@ -19,6 +19,8 @@ pub struct Mood {
     pub out: bool,
     /// So often, from 0 to 1, an object is created and the answer is lost.
     pub loses_answers: f64,
+    /// Whoever creates an object is not told so; who sends it again is.
+    pub loses_creations: bool,
     /// So often an attempt fails before anything is created.
     pub refuses: f64,
     /// Objects are replaced although they must not be.
@@ -145,7 +147,9 @@ impl SimStore {
                 Created::Created
             }
         };
-        if state.random.f64() < mood.loses_answers {
+        // The probe asks whether it is refused the second time: to lose that answer is another story.
+        let untold = mood.loses_creations && created == Created::Created && object.kind != ObjectKind::Probe;
+        if state.random.f64() < mood.loses_answers || untold {
             state.counts.lost_answers += 1;
             return Err(PutError::new(Cause::Network, "the connection ended before the answer"));
         }

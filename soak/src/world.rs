@@ -33,6 +33,18 @@ pub struct Summary {
     pub there: u64,
 }
 
+impl std::ops::AddAssign for Summary {
+    fn add_assign(&mut self, one: Self) {
+        self.exchanges += one.exchanges;
+        self.delivered += one.delivered;
+        self.declared += one.declared;
+        self.crashes += one.crashes;
+        self.calls += one.calls;
+        self.lost_answers += one.lost_answers;
+        self.there += one.there;
+    }
+}
+
 /// Runs a plan.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The fixed seeds that every change has to pass, and those that once failed.
 
-use onrecord_soak::{Plan, matrix, run};
+use onrecord_soak::{Plan, losses, matrix, run};
 
 #[test]
 fn two_hundred_and_forty_runs_of_random_trouble_end_without_a_difference() {
@@ -25,6 +25,13 @@ fn after_a_death_in_any_call_of_the_story_everything_comes_out_right() {
             .collect();
         assert!(failed.is_empty(), "{} of {calls}:\n{}", failed.len(), failed.join("\n"));
     }
+}
+
+/// 10,000 come with `soak --lost-answers 10000`.
+#[test]
+fn an_object_whose_creation_nobody_heard_of_is_sent_again_and_stays_one() {
+    let sum = losses::run(300).map_err(|error| panic!("{error}")).unwrap();
+    assert!(sum.lost_answers >= 300 && sum.there >= 250, "{sum:?}");
 }
 
 /// A process took the outbox over from its predecessor before it had adopted the
