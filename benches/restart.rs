@@ -112,7 +112,7 @@ fn mark(taken: u64) -> Vec<u8> {
     }
     let lane = LaneMark { lane: 0, taken, position: 0, accounted, reserved: 0 };
     let mut bytes = Vec::new();
-    let mark = Mark { lanes: vec![lane], closed: false };
+    let mark = Mark { lanes: vec![lane], closed: false, destinations: None };
     frame::append(&mut bytes, Kind::Mark, 1, 0, 0, &mark.to_bytes());
     bytes
 }

@@ -28,9 +28,8 @@ pub fn run(losses: u64) -> Result<Summary, String> {
 
 fn world(seed: u64, losses: u64) -> Result<Summary, String> {
     let mut world = World::new(Plan::calm(seed), false);
-    let lost = |world: &World| -> u64 {
-        world.machine.stores.iter().map(|store| store.counts().lost_answers).sum()
-    };
+    let lost =
+        |world: &World| -> u64 { world.machine.stores.iter().map(|store| store.counts().lost_answers).sum() };
     for life in 0u32.. {
         if lost(&world) >= losses {
             break;

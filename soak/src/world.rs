@@ -5,6 +5,8 @@ use crate::oracle;
 use crate::plan::Plan;
 use crate::process::{DESTINATIONS, Machine, Process};
 use onrecord::spool::sim;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Rounds within which everything must have arrived, once all is mended.
@@ -71,6 +73,8 @@ pub struct World {
     crashes: u64,
     /// The call that the process dies in, whichever life that is.
     dies_in: Option<u64>,
+    /// Files of which a bit has flipped.
+    flipped: BTreeSet<PathBuf>,
     trace: bool,
 }
 
@@ -85,7 +89,17 @@ impl World {
             ..Model::default()
         };
         let random = fastrand::Rng::with_seed(plan.seed);
-        Self { plan, machine, model, random, processes: Vec::new(), crashes: 0, dies_in: None, trace }
+        Self {
+            plan,
+            machine,
+            model,
+            random,
+            processes: Vec::new(),
+            crashes: 0,
+            dies_in: None,
+            flipped: BTreeSet::new(),
+            trace,
+        }
     }
 
     fn trace(&self, text: impl FnOnce() -> String) {
@@ -244,11 +258,18 @@ impl World {
         let segments_or_outbox = |path: &&std::path::PathBuf| !path.ends_with("lock");
         let files: Vec<_> = files.iter().filter(segments_or_outbox).collect();
         let Some(path) = files.get(self.random.usize(..files.len().max(1))) else { return };
+        // Both copies of one manifest are more than there is a promise for.
+        let manifest = path.file_stem().is_some_and(|stem| stem == "manifest");
+        let twin = path.with_file_name(if path.ends_with("manifest") { "manifest.copy" } else { "manifest" });
+        if manifest && self.flipped.contains(&twin) {
+            return;
+        }
         let bits = self.machine.fs.bytes(path).map_or(0, |bytes| bytes.len() * 8);
         if bits > 0 {
             let bit = self.random.usize(..bits);
             self.trace(|| format!("bit {bit} of {} flips", path.display()));
             self.machine.fs.flip(path, bit);
+            self.flipped.insert(path.to_path_buf());
             self.model.damaged = true;
         }
     }

@@ -48,3 +48,26 @@ fn a_successor_that_packs_before_it_adopts_sends_nothing_twice() {
 fn a_chain_that_begins_late_has_sums_that_fit() {
     run(&Plan::of(109), false).unwrap();
 }
+
+/// What a killed process had written and not synced was in the page cache; recovery read it
+/// there, said that it is in the log, let go of the rings, and power loss took it.
+#[test]
+fn what_recovery_says_is_in_the_log_outlives_a_loss_of_power() {
+    for seed in [174, 277, 317] {
+        run(&Plan::of(seed), false).map_err(|error| format!("seed {seed}: {error}")).unwrap();
+    }
+}
+
+/// A boot whose segments had all lost their headers gave records of a nameless instance.
+#[test]
+fn records_keep_their_instance_though_the_headers_of_their_boot_are_damaged() {
+    for seed in [216, 222, 327, 577] {
+        run(&Plan::of(seed), false).map_err(|error| format!("seed {seed}: {error}")).unwrap();
+    }
+}
+
+/// A bit of the signer's name in one copy of a manifest made it look like a stranger's.
+#[test]
+fn a_manifest_whose_signers_name_is_damaged_is_sent_from_its_copy() {
+    run(&Plan::of(613), false).unwrap();
+}

@@ -51,11 +51,11 @@ struct Boot {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lanes {
     boots: BTreeMap<Uuid, Boot>,
-    /// Whether the chain has a manifest: without one, what the first mark of an earlier
-    /// boot tells of is history from before this destination, not a loss.
+    /// Whose accounts these are.
+    destination: String,
+    /// Whether the chain has a manifest. Where marks of earlier versions don't say whom their
+    /// boot began with: without one, what the first mark tells of is history, not a loss.
     continued: bool,
-    /// The boot that packs. A chain that begins in it has missed nothing of it.
-    own: Option<Uuid>,
     /// What this batch declares and the log does not.
     found: Vec<FoundGap>,
 }
@@ -92,12 +92,12 @@ impl Lanes {
             };
             boot.lanes.insert(entry.lane, lane);
         }
-        Self { boots, continued: true, own: None, found: Vec::new() }
+        Self { boots, destination: manifest.destination.clone(), continued: true, found: Vec::new() }
     }
 
-    /// Begins a chain in this boot.
-    pub(super) fn begin_chain(own: Uuid) -> Self {
-        Self { own: Some(own), ..Self::default() }
+    /// Begins this destination's chain.
+    pub(super) fn begin_chain(destination: &str) -> Self {
+        Self { destination: destination.to_owned(), ..Self::default() }
     }
 
     /// Notes that all of a boot before this place was read.
@@ -153,12 +153,16 @@ impl Lanes {
     }
 
     /// Takes over where lanes stand, and declares what was in the log and was
-    /// not seen; returns the declared causes with their counts.
+    /// not seen; returns the declared causes with their counts. Where this is the first that is
+    /// read of a boot that began without this destination, what is gone was never meant for it.
     pub(super) fn mark(&mut self, boot: Uuid, mark: &Mark, now: u64) -> Vec<(GapCause, u64)> {
-        let continued = self.continued || self.own == Some(boot);
+        let meant = match &mark.destinations {
+            Some(destinations) => destinations.contains(&self.destination),
+            None => self.continued,
+        };
         let id = boot;
         let boot = self.boots.entry(id).or_default();
-        let history = !continued && !boot.begun && boot.lost.is_none();
+        let history = !meant && !boot.begun && boot.lost.is_none();
         boot.begun = true;
         // Without a notice of what went wrong, a segment was released before it was read.
         let cause = boot.lost.take().unwrap_or(GapCause::SpoolFull);
@@ -311,7 +315,7 @@ impl Lane {
         count
     }
 
-    /// What was accounted for before this destination existed was never meant for it.
+    /// What was accounted for in a boot that began without this destination was never meant for it.
     fn before(&mut self, sequences: &SequenceSet) {
         let rest = sequences.difference(&self.accounted);
         let count = rest.count();

@@ -50,7 +50,7 @@ impl Packing {
     /// Goes on where the newest batch stands.
     pub(super) fn resume(mut packer: Packer, outbox: Arc<Outbox>) -> Self {
         let now = packer.clock.monotonic();
-        let chain = Chain::resume(packer.options.boot, &outbox, &mut *packer.source, now);
+        let chain = Chain::resume(&packer.options.destination, &outbox, &mut *packer.source, now);
         Self { packer, outbox, chain }
     }
 
@@ -270,10 +270,11 @@ struct Chain {
 }
 
 impl Chain {
-    fn resume(own: uuid::Uuid, outbox: &Outbox, source: &mut dyn LogSource, now: Duration) -> Self {
+    fn resume(destination: &str, outbox: &Outbox, source: &mut dyn LogSource, now: Duration) -> Self {
         let newest = outbox.newest();
-        let lanes =
-            newest.as_ref().map_or_else(|| Lanes::begin_chain(own), |batch| Lanes::resume(&batch.manifest));
+        let lanes = newest
+            .as_ref()
+            .map_or_else(|| Lanes::begin_chain(destination), |batch| Lanes::resume(&batch.manifest));
         let chain = Self { newest, lanes, written: now, stuck: false };
         source.seek(&chain.positions());
         source.committed(&chain.positions());

@@ -107,6 +107,9 @@ impl LogSource for SpoolSource {
         let place = |cursor: Cursor| Position { segment: cursor.segment, offset: cursor.offset };
         Ok(match item {
             Item::Data { at, header, payload, instance } => {
+                // Where every header of a boot is damaged: it lived in this spool, under this name
+                // most likely.
+                let instance = if instance.is_empty() { self.spool.instance() } else { instance };
                 LogItem::Frame(LogFrame { boot: at.boot, instance, after: place(at), header, payload })
             }
             Item::Lost { at, .. } => {

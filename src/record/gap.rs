@@ -88,6 +88,11 @@ pub struct Mark {
     pub lanes: Vec<LaneMark>,
     /// True when this boot will write nothing more.
     pub closed: bool,
+    /// The destinations that its process had when the boot began. To them, what of this boot is
+    /// let go of before they have read it is lost; to one that came later it is history. `None`:
+    /// not stated (marks of earlier versions).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<Vec<String>>,
 }
 
 /// Gaps and marks are rare: their byte form is JSON, which every later version
@@ -136,6 +141,7 @@ mod tests {
                 reserved: 65_536,
             }],
             closed: true,
+            destinations: Some(vec!["main".to_owned()]),
         };
         assert_eq!(Mark::from_bytes(&mark.to_bytes()).unwrap(), mark);
         assert!(Gap::from_bytes(br#"{"cause":"no such"}"#).is_err());

@@ -132,6 +132,8 @@ struct Log {
     /// By lane and sequence; those of exchanges that have a record among them.
     intents: BTreeMap<u16, Intents>,
     closed: bool,
+    /// Whom the boot began with, where its marks say so.
+    destinations: Option<Vec<String>>,
 }
 
 type Intents = BTreeMap<u64, Vec<u8>>;
@@ -181,6 +183,7 @@ impl Log {
 
     fn mark(&mut self, mark: Mark) {
         self.closed |= mark.closed;
+        self.destinations = mark.destinations.or(self.destinations.take());
         for known in mark.lanes {
             let lane = self.lane(known.lane);
             lane.taken = lane.taken.max(known.taken);
@@ -191,7 +194,8 @@ impl Log {
     }
 
     fn current(&self, closed: bool) -> Mark {
-        Mark { lanes: self.lanes.values().cloned().collect(), closed }
+        let destinations = self.destinations.clone();
+        Mark { lanes: self.lanes.values().cloned().collect(), closed, destinations }
     }
 }
 

@@ -2,7 +2,8 @@
 //! spool has reached its bound.
 //!
 //! Nothing has to be written down for a released segment: the next mark says which
-//! sequences were accounted for, and a destination that has not seen them declares them.
+//! sequences were accounted for, and a destination that has not seen them declares them, if
+//! the mark names it as one that the boot began with.
 
 use crate::error_chain::Chain;
 use crate::spool::retention::plan;
@@ -26,6 +27,11 @@ impl Progress {
     pub fn new<'a>(destinations: impl IntoIterator<Item = &'a str>) -> Arc<Self> {
         let destinations = destinations.into_iter().map(|name| (name.to_owned(), Cursors::new())).collect();
         Arc::new(Self { destinations: Mutex::new(destinations) })
+    }
+
+    /// The names of the destinations, sorted.
+    pub(super) fn destinations(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
     }
 
     /// A destination's newest manifest has passed these.

@@ -48,6 +48,8 @@ pub struct Recorder {
     last_retention: Duration,
     marked: Mark,
     own: Own,
+    /// What each mark says of the boot as a whole.
+    blank: Mark,
     /// Where the lanes stood when everything written was last known to be on disk.
     synced: Mark,
 }
@@ -64,6 +66,7 @@ impl Recorder {
         syncer: Syncer,
     ) -> Result<Self, RotateError> {
         let own = Own::new(settings.journal.clone(), spool.boot());
+        let blank = Mark { destinations: Some(settings.progress.destinations()), ..Mark::default() };
         let mut recorder = Self {
             own,
             writer: spool.writer(),
@@ -79,7 +82,8 @@ impl Recorder {
             last_mark: Duration::ZERO,
             last_retention: Duration::ZERO,
             marked: Mark::default(),
-            synced: Mark::default(),
+            synced: blank.clone(),
+            blank,
         };
         recorder.rotate()?;
         recorder.publish();
@@ -247,7 +251,7 @@ impl Recorder {
     }
 
     fn current_mark(&self, closed: bool) -> Mark {
-        Mark { lanes: self.lanes.iter().map(LaneTail::mark).collect(), closed }
+        Mark { lanes: self.lanes.iter().map(LaneTail::mark).collect(), closed, ..self.blank.clone() }
     }
 
     /// Writes where the lanes stand, if that has changed.

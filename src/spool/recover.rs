@@ -65,6 +65,7 @@ impl Spool {
     /// head and what follows it, gives every entry behind that head's marks to
     /// `entry` (later marks among them), and hands over the writer. Before this,
     /// readers see the boot as its files are; from here on up to its last good frame.
+    /// What was read is on disk when this returns.
     ///
     /// Doing it again after a crash gives the same.
     ///
@@ -124,8 +125,19 @@ impl Spool {
             let end = if good.segment == *number { good.offset } else { segment::HEADER.min(at.offset) };
             (*number, end)
         });
+        // A killed process may have left frames that only the page cache has. Who recovers says
+        // that they are in the log, and lets go of the rings: so they have to be on disk first.
+        for number in numbers.iter().filter(|number| **number >= from.segment) {
+            self.sync_segment(Id { boot, number: *number })?;
+        }
         let writer = self.writer_of(boot, &instance, newest);
         Ok(RecoveredBoot { boot, instance, mark, lost, writer })
+    }
+
+    fn sync_segment(&self, id: Id) -> Result<(), ReadError> {
+        let path = id.path(&self.place.segments);
+        let synced = self.place.fs.open(&path).and_then(|file| file.sync_data());
+        synced.map_err(|source| ReadError { operation: "sync", path, source })
     }
 
     fn header(&self, id: Id) -> Option<segment::Header> {

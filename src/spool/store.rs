@@ -146,6 +146,12 @@ impl Spool {
         self.boot
     }
 
+    /// The name of the machine that this process runs under.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// How many bytes all segments together may take.
     #[must_use]
     pub fn bound(&self) -> u64 {

@@ -142,7 +142,7 @@ fn account(folder: &Path) -> Result<Account, VerifyError> {
 
 fn mark(lane: u16, taken: u64, accounted: std::ops::Range<u64>, closed: bool) -> Mark {
     let lane = LaneMark { lane, taken, position: 0, accounted: accounted.collect(), reserved: 0 };
-    Mark { lanes: vec![lane], closed }
+    Mark { lanes: vec![lane], closed, destinations: None }
 }
 
 #[test]
@@ -275,28 +275,35 @@ fn losses_of_every_kind_are_declared_once() {
 }
 
 #[test]
-fn a_destination_that_comes_later_does_not_call_history_a_loss() {
-    let world = World::new();
-    let log = FakeLog::default();
-    log.mark(boot(1), &mark(0, 100, 0..100, false));
-    log.record(boot(1), 0, 100, "cda", "o", START);
-    world.ship(world.pack(&log, 2));
-    let account = account(&world.store()).unwrap();
-    assert!(account.is_whole(), "{account}");
-    assert_eq!(
-        (account.lanes[0].delivered, account.lanes[0].filtered, account.lanes[0].declared),
-        (1, 100, 0)
-    );
+fn what_is_gone_of_a_boot_is_a_loss_to_the_destinations_that_it_began_with_and_history_to_others() {
+    let main = || Some(vec!["archive".to_owned(), "main".to_owned()]);
+    let others = || Some(vec!["main".to_owned()]);
+    for (destinations, filtered, declared) in [(main(), 0, 100), (others(), 100, 0), (None, 100, 0)] {
+        let world = World::new();
+        let log = FakeLog::default();
+        log.mark(boot(1), &Mark { destinations, ..mark(0, 100, 0..100, false) });
+        log.record(boot(1), 0, 100, "cda", "o", START);
+        world.ship(world.pack(&log, 2));
+        let account = account(&world.store()).unwrap();
+        assert!(account.is_whole(), "{account}");
+        let lane = &account.lanes[0];
+        assert_eq!((lane.delivered, lane.filtered, lane.declared), (1, filtered, declared));
+    }
 }
 
 #[test]
-fn a_chain_that_begins_in_its_own_boot_has_missed_nothing_of_it() {
+fn a_boot_that_ran_without_a_destination_is_history_to_it_though_its_chain_goes_on() {
     let world = World::new();
     let log = FakeLog::default();
-    log.mark(boot(1), &mark(0, 100, 0..100, false));
+    log.record(boot(1), 0, 0, "cda", "o", START);
     world.ship(world.pack(&log, 1));
+    let others = Some(vec!["main".to_owned()]);
+    log.mark(boot(2), &Mark { destinations: others, ..mark(0, 100, 0..100, false) });
+    log.mark(boot(2), &mark(0, 101, 0..101, false));
+    world.ship(world.pack(&log, 3));
     let account = account(&world.store()).unwrap();
-    assert_eq!((account.lanes[0].filtered, account.lanes[0].declared), (0, 100));
+    let lane = account.lanes.iter().find(|lane| lane.boot == boot(2)).unwrap();
+    assert_eq!((lane.filtered, lane.declared), (100, 1), "and what is lost after that is a loss");
 }
 
 #[test]
