@@ -2,14 +2,18 @@
 //! runs, told of in status and metrics.
 
 use super::StartError;
+use crate::capture::{ClientLimit, ClientTable};
 use crate::config::Config;
 use crate::error_chain::Chain;
 use crate::metrics::Families;
-use crate::server::{Bound, Entrance, EntranceStats, ListenAddress, ListenerOptions, Place, Shown, Tls};
+use crate::server::{
+    Acme, Bound, Entrance, EntranceStats, ListenAddress, ListenerOptions, Place, Shown, Tls,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at the files of certificates.
 const LOOK: Duration = Duration::from_secs(1);
@@ -19,6 +23,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Entrances {
     by_address: Arc<BTreeMap<ListenAddress, Arc<Entrance>>>,
     metrics: Families,
+    clients: Option<Arc<ClientTable>>,
 }
 
 /// What each address is like, whether it has a section or not.
@@ -42,7 +47,11 @@ impl Entrances {
     ///
     /// # Errors
     /// [`StartError::Tls`].
-    pub(super) fn new(options: &[ListenerOptions], metrics: &Families) -> Result<Self, StartError> {
+    pub(super) fn new(
+        config: &Config,
+        options: &[ListenerOptions],
+        metrics: &Families,
+    ) -> Result<Self, StartError> {
         let stats = EntranceStats {
             handshakes: metrics.tls_handshakes.clone(),
             refused: metrics.connections_refused.clone(),
@@ -54,9 +63,16 @@ impl Entrances {
             Ok((options.address.clone(), made))
         };
         let by_address = Arc::new(options.iter().map(entrance).collect::<Result<_, StartError>>()?);
-        let made = Self { by_address, metrics: metrics.clone() };
+        let counter = |limit: ClientLimit| metrics.client_limited.with_label_values(&[limit.as_str()]);
+        let clients = ClientTable::new(&config.client_limits, Instant::now(), counter);
+        let made = Self { by_address, metrics: metrics.clone(), clients };
         made.tell();
         Ok(made)
+    }
+
+    /// What each client may have.
+    pub(super) fn clients(&self) -> Option<Arc<ClientTable>> {
+        self.clients.clone()
     }
 
     /// Joins bound sockets with their entrances.
@@ -92,6 +108,19 @@ impl Entrances {
         }
         self.tell();
         first
+    }
+
+    /// What has to be kept in certificates; `keys` is the folder of keys that are made here.
+    pub(super) fn acme(&self, config: &Config, keys: &Path) -> Vec<Acme> {
+        let dir = config.acme.options.dir.clone().unwrap_or_else(|| keys.join("acme"));
+        let options = &config.acme.options;
+        let of = |tls: &Tls| Acme {
+            options: options.clone(),
+            dir: dir.clone(),
+            hosts: tls.acme_hosts(),
+            keys: Arc::clone(tls.acme()),
+        };
+        self.with_tls().map(|(_, tls)| of(tls)).filter(|acme| !acme.hosts.is_empty()).collect()
     }
 
     /// Follows the files until the runtime ends.
@@ -131,6 +160,11 @@ impl Entrances {
                 let labels = &[address.to_string(), first_name(shown)];
                 self.metrics.tls_certificate_expiry.with_label_values(labels).set(shown.not_after);
             }
+            if let Some((hosts, acme)) = &standing.acme {
+                let labels = &[address.to_string(), hosts.first().cloned().unwrap_or_default()];
+                let end = acme.not_after.unwrap_or_default();
+                self.metrics.tls_certificate_expiry.with_label_values(labels).set(end);
+            }
             let broken = i64::from(standing.problem.is_some());
             self.metrics.tls_files_broken.with_label_values(&[&address.to_string()]).set(broken);
         }
@@ -149,7 +183,11 @@ impl Entrances {
                         "warning": warning(shown),
                     })
                 });
-                json!({ "certificates": certificates.collect::<Vec<_>>(), "problem": standing.problem })
+                let certificates: Vec<_> = certificates.collect();
+                let acme = standing.acme.as_ref().map(|(hosts, acme)| {
+                    json!({ "hosts": hosts, "not_after": acme.not_after.and_then(time), "problem": acme.problem })
+                });
+                json!({ "certificates": certificates, "problem": standing.problem, "acme": acme })
             });
             json!({ "address": address.to_string(), "tls": tls })
         };

@@ -224,7 +224,7 @@ impl Gateway {
         let workers = machine::worker_count(config.server.workers);
         let metrics = Families::new()?;
         let entrance_options = entrances::options(&config);
-        let entrances = Entrances::new(&entrance_options, &metrics)?;
+        let entrances = Entrances::new(&config, &entrance_options, &metrics)?;
         let places = entrances::places(&entrance_options);
         let shared = server::shared(&places);
         let mut sockets = Sockets::new(workers);
@@ -260,7 +260,8 @@ impl Gateway {
         let inspector = Inspector::start(config.meaning.bodies, Vec::new(), &metrics)
             .map_err(|source| StartError::Thread { what: "inspection thread", source })?;
         let queue = inspector.queue();
-        let site = Arc::new(site::build(&config, &actors, &refusing, &queue, &metrics, &upstreams)?);
+        let clients = entrances.clients();
+        let site = Arc::new(site::build(&config, &actors, &refusing, &queue, &metrics, &upstreams, clients)?);
 
         // A slot for every request in flight, and some for those that are just being refused.
         let slots = config.server.max_in_flight + config.server.max_in_flight / 16 + 64;
@@ -324,6 +325,9 @@ impl Gateway {
         }));
         view.set_sources(&config);
         background.spawn(entrances.clone().follow());
+        for acme in entrances.acme(&config, &spool.keys_dir()) {
+            background.spawn(acme.keep());
+        }
         let admin_stop = watch::Sender::new(false);
         let address = config.admin.listen;
         let admin = admin_listener::serve(
@@ -430,9 +434,9 @@ impl Gateway {
         let reload = config.reload(&new);
         // Only what can change live is taken over; the rest stays until the restart.
         let merged = reload.config.clone();
-        let queue = self.inspector.queue();
+        let (queue, clients) = (self.inspector.queue(), self.entrances.clients());
         let (refusing, metrics) = (&self.refusing, &self.metrics);
-        let site = site::build(&merged, &self.actors, refusing, &queue, metrics, &self.upstreams)?;
+        let site = site::build(&merged, &self.actors, refusing, &queue, metrics, &self.upstreams, clients)?;
         let directory = keys::directory(&merged)?;
         self.entrances.reload(&merged)?;
         self.actors.reload(&merged, directory);

@@ -3,6 +3,7 @@
 
 use super::StartError;
 use super::actors::Actors;
+use crate::capture::ClientTable;
 use crate::capture::actor::ActorRules;
 use crate::capture::redact::Redactor;
 use crate::capture::{Durabilities, Inspection, SourcePlan};
@@ -24,6 +25,7 @@ pub(super) fn build(
     queue: &Queue,
     metrics: &Families,
     upstreams: &[Arc<UpstreamShared>],
+    clients: Option<Arc<ClientTable>>,
 ) -> Result<SiteOptions, StartError> {
     let sources = config.sources.iter().map(|source| {
         let routes = Arc::new(routes(source)?);
@@ -61,6 +63,7 @@ pub(super) fn build(
         upstreams: upstreams.to_vec(),
         max_in_flight: config.server.max_in_flight,
         refusing: Arc::clone(refusing),
+        clients,
     })
 }
 

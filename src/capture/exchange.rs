@@ -7,6 +7,7 @@
 //! address, bytes received, why it failed) is noted in its [`Account`], which the inner
 //! layers share.
 
+use super::client_limits::RequestPermit;
 use super::durability::Durability;
 use super::inspection::Bodies;
 use super::lane::Lane;
@@ -50,6 +51,7 @@ pub struct Account {
     pub(super) wants: Cell<Wants>,
     /// False: nothing of the last attempt has left for the upstream.
     upstream_reached: RefCell<Option<Rc<Cell<bool>>>>,
+    permit: RefCell<Option<RequestPermit>>,
 }
 
 impl Account {
@@ -76,6 +78,7 @@ impl Account {
             bodies: RefCell::default(),
             wants: Cell::default(),
             upstream_reached: RefCell::new(None),
+            permit: RefCell::new(None),
         }
     }
 
@@ -160,6 +163,11 @@ impl Account {
     #[must_use]
     pub fn error(&self) -> Option<ErrorType> {
         self.error.get()
+    }
+
+    /// Keeps what the client's limits have granted until the exchange closes.
+    pub fn hold(&self, permit: RequestPermit) {
+        *self.permit.borrow_mut() = Some(permit);
     }
 
     /// Counts bytes of the request body.
@@ -345,6 +353,7 @@ fn close(lane: &Lane, account: Rc<Account>, outcome: Outcome) -> Option<u64> {
             }
         }
     }
+    account.permit.borrow_mut().take();
     let Some((queue, mut job)) = job else { return lane.close(account) };
     job.lane = lane.number();
     job.record.clone_from(&account.record.borrow());

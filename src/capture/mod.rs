@@ -9,6 +9,7 @@
 pub mod actor;
 mod body;
 pub mod cache_status;
+mod client_limits;
 pub mod commit;
 mod durability;
 mod exchange;
@@ -24,6 +25,7 @@ mod traceparent;
 mod wait;
 
 pub use body::{BodyError, RecordedBody};
+pub use client_limits::{ClientLimit, ClientLimitOptions, ClientTable, ConnectionPermit, RequestPermit};
 pub use durability::{Durabilities, Durability, DurabilityRules, RouteRule, UnknownRoute, is_known_method};
 pub use exchange::{Account, CLIENT_CLOSED_REQUEST, Exchange};
 pub use inspection::Inspection;

@@ -335,6 +335,24 @@ impl Source {
     /// The client's address: the peer's, or the nearest one that no trusted proxy vouches
     /// for as being another trusted proxy.
     fn describe_client(&self, peer: &Peer, believed: Option<&HeaderMap>, writer: &mut RecordWriter<'_>) {
+        let (client, port) = self.find_client(peer, believed);
+        if let Some(client) = client {
+            write_address(client, writer);
+        }
+        peer.describe(writer);
+        if let Some(port) = port {
+            writer.integer(Field::ClientPort, u64::from(port));
+        }
+    }
+
+    /// The client's address, as it is recorded.
+    #[must_use]
+    pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        self.find_client(peer, self.trusts(peer).then_some(headers)).0
+    }
+
+    /// The client's address, and its port where that is known.
+    fn find_client(&self, peer: &Peer, believed: Option<&HeaderMap>) -> (Option<IpAddr>, Option<u16>) {
         let mut client = peer.ip();
         let mut port = peer.address.map(|address| address.port());
         if let Some(headers) = believed {
@@ -349,13 +367,7 @@ impl Source {
                 }
             }
         }
-        if let Some(client) = client {
-            write_address(client, writer);
-        }
-        peer.describe(writer);
-        if let Some(port) = port {
-            writer.integer(Field::ClientPort, u64::from(port));
-        }
+        (client, port)
     }
 
     /// Writes what the response head says.

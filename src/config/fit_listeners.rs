@@ -17,4 +17,10 @@ pub(super) fn judge(document: &Document<'_>, file: &File) {
         }
         seen.push(address);
     }
+    for host in file.listeners.iter().filter_map(|listener| listener.acme.as_ref()) {
+        if !file.acme.agreed {
+            let hint = "read them, then set agree_to_terms = true in [acme]";
+            host.problem(document, "needs your agreement to the authority's terms of service", Some(hint));
+        }
+    }
 }

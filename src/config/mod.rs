@@ -56,6 +56,10 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What connections pass at an address before HTTP begins; not every address has such options.
     pub listeners: Vec<crate::server::ListenerOptions>,
+    /// The authority for certificates.
+    pub acme: AcmeConfig,
+    /// Limits of each client.
+    pub client_limits: crate::capture::ClientLimitOptions,
     /// The rings.
     pub ring: RingOptions,
     /// The spool.
@@ -112,6 +116,15 @@ pub enum CatalogueRef {
     Preset(String),
     /// A file, `.json` or `.toml`.
     File(PathBuf),
+}
+
+/// ACME (`[acme]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcmeConfig {
+    /// The operator agrees to the authority's terms.
+    pub agreed: bool,
+    /// The authority.
+    pub options: crate::server::AcmeOptions,
 }
 
 /// Redaction beside the built-in list (`[redact]`).
@@ -286,6 +299,8 @@ impl From<raw::File> for Config {
             server: file.server,
             sources: file.sources.into_iter().map(|source| source.config).collect(),
             listeners: file.listeners.into_iter().map(|listener| listener.options).collect(),
+            acme: file.acme,
+            client_limits: file.client_limits,
             ring: file.ring,
             spool: file.spool.options,
             destinations: file.destinations.into_iter().map(|destination| destination.options).collect(),

@@ -89,6 +89,8 @@ pub static SECTIONS: &[&Section] = &[
     &raw::limits::SECTION,
     &raw::listener::SECTION,
     &raw::listener::TLS,
+    &raw::acme::SECTION,
+    &raw::client_limits::SECTION,
     &raw::storage::RING,
     &raw::storage::SPOOL,
     &raw::destination::SECTION,

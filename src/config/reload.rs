@@ -53,9 +53,12 @@ impl Config {
         compare!(out, "", running, new;
             live: redact.query, actors.directory, log.level;
             restart: instance, server.workers, server.grace, server.flush, server.max_connections,
-                server.max_in_flight, ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
-                spool.segment_bytes, spool.segment_age, spool.sync_interval, meaning.bodies,
-                meaning.session_gap, actors.fingerprint_key,
+                server.max_in_flight, acme.agreed, acme.options.directory, acme.options.contact,
+                acme.options.ca, acme.options.dir, client_limits.connections, client_limits.in_flight,
+                client_limits.requests_per_second, client_limits.burst, client_limits.clients, client_limits.exempt,
+                ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
+                spool.segment_bytes, spool.segment_age, spool.sync_interval, meaning.bodies, meaning.session_gap,
+                actors.fingerprint_key,
                 actors.fingerprint_key_name, actors.names, actors.emails, admin.listen, evidence.key,
                 evidence.previous_key, evidence.anchor, evidence.name, log.format;
         );
@@ -123,6 +126,7 @@ fn compare_listeners(out: &mut Changes, running: &mut [ListenerOptions], new: &[
                 let dotted = format!("{path}.tls.");
                 compare!(out, dotted, running, new;
                     live: certificates, min_version, handshake_timeout, client, client_ca, client_crl, client_actor;
+                    restart: acme;
                 );
             }
             (None, None) => {}
@@ -177,6 +181,7 @@ fn key(field: &str) -> String {
         "bucket.keys" => "access_key_id",
         other if other.starts_with("bucket.") => &other["bucket.".len()..],
         "client" => "client_certificates",
+        "acme.agreed" => "acme.agree_to_terms",
         other => other,
     }
     .to_owned()

@@ -81,6 +81,8 @@ pub struct Families {
     pub tls_certificate_expiry: IntGaugeVec,
     /// 1 while the files of an address are broken and older ones are used.
     pub tls_files_broken: IntGaugeVec,
+    /// Connections and requests refused for a limit by client.
+    pub client_limited: IntCounterVec,
     /// Connections that were closed before HTTP began, by cause.
     pub connections_refused: IntCounterVec,
 }
@@ -281,6 +283,11 @@ impl Families {
                 "onrecord_tls_files_broken",
                 "1 while the certificate files of a listener cannot be used and older ones are shown.",
                 &["listener"],
+            )?,
+            client_limited: counters(
+                "onrecord_client_limited_total",
+                "Connections closed and requests answered 429 for a limit by client address.",
+                &["limit"],
             )?,
             connections_refused: counters(
                 "onrecord_connections_refused_total",

@@ -6,7 +6,7 @@ use super::error::ForwardError;
 use super::forward::Target;
 use super::meaning;
 use super::options::OddPaths;
-use crate::capture::{Call, Lane};
+use crate::capture::{Call, ClientLimit, ClientTable, Lane};
 use crate::record::ErrorType;
 use futures_util::future::{Either, Ready, ready};
 use http::{Method, Response, StatusCode};
@@ -25,6 +25,8 @@ pub struct Policy {
     /// True while nothing more can be put on record (`when_full = "refuse_new"`). It is
     /// written when that changes, so reading it costs a request nothing.
     pub refusing: Arc<AtomicBool>,
+    /// What each client may have; `None`: no limits are set.
+    pub clients: Option<Arc<ClientTable>>,
 }
 
 /// Passes on what may go on.
@@ -50,6 +52,19 @@ impl<S> Admit<S> {
                 "no source takes this host",
             );
         };
+        if let Some(clients) = &policy.clients {
+            let client = call.source.client(&call.peer, call.request.headers());
+            match clients.begin(client, call.account.start()) {
+                Ok(permit) => permit.into_iter().for_each(|permit| call.account.hold(permit)),
+                Err(limit) => {
+                    let reason = match limit {
+                        ClientLimit::Rate => "too many requests of this client in a short time",
+                        _ => "too many requests of this client at once",
+                    };
+                    return refused(StatusCode::TOO_MANY_REQUESTS, ErrorType::ClientLimit, reason);
+                }
+            }
+        }
         if !call.account.has_slot() || self.lane.in_flight() > policy.max_in_flight {
             return refused(
                 StatusCode::SERVICE_UNAVAILABLE,

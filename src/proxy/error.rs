@@ -130,7 +130,8 @@ impl ForwardError {
             // Whoever sends this may mean what follows it in another way than we read it.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        // A client's rate is at least one a second: by then there is room again.
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -244,5 +244,7 @@ closed_list! {
         UpstreamTls = 17 => "upstream_tls",
         /// Nothing passed an upgraded connection for too long.
         TunnelIdle = 18 => "tunnel_idle",
+        /// The client is over a limit of its own (`[client_limits]`).
+        ClientLimit = 19 => "client_limit",
     }
 }

@@ -44,11 +44,14 @@ pub(super) async fn serve(
             Some(Err(_)) | None => return entrance.stats.refuse(Refused::ProxyProtocol),
         }
     }
+    let now = Instant::now();
+    let permit = site.clients().map(|clients| clients.connect(peer.ip(), now)).transpose();
+    // Given back when the connection ends.
+    let Ok(_permit) = permit else { return };
     let Some(tls) = &entrance.tls else {
         let stream = ClientStream::Plain(socket);
         return connection::serve(worker, site, stream, None, peer, &entrance.address).await;
     };
-    let begun = Instant::now();
     let secured = match within(&worker, tls.handshake_timeout(), negotiate(tls, socket)).await {
         None => return entrance.stats.handshake(Handshake::Timeout),
         Some(Ok((secured, how))) => {
@@ -60,7 +63,7 @@ pub(super) async fn serve(
             if let Some(socket) = socket {
                 tell_to_use_tls(&worker, socket).await;
                 let refusal = Refusal {
-                    start: begun,
+                    start: now,
                     status: 400,
                     outcome: Outcome::Failure,
                     error: ErrorType::Malformed,

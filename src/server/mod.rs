@@ -6,6 +6,7 @@
 //! and TLS, where they are spoken. What hyper refuses before the stack sees it is put on record
 //! here.
 
+mod acme;
 mod address;
 mod arrival;
 mod client_io;
@@ -22,6 +23,7 @@ mod tls;
 mod tunnel;
 mod worker;
 
+pub use acme::{Acme, AcmeError, AcmeOptions, AcmeStanding};
 pub use address::{ListenAddress, UNIX_PEERS};
 pub use entrance::{Entrance, EntranceStats, ListenerOptions};
 pub use listen::{ListenError, Place, SocketFiles, Sockets, shared};

@@ -1,7 +1,7 @@
 //! What a worker serves: its sources, by listener and host, each with its target.
 
 use super::address::ListenAddress;
-use crate::capture::{FindSource, Source};
+use crate::capture::{ClientTable, FindSource, Source};
 use crate::metrics::LaneStats;
 use crate::proxy::{Policy, SourceOptions, Target, UpstreamShared};
 use crate::timer::Timers;
@@ -22,6 +22,8 @@ pub struct SiteOptions {
     pub max_in_flight: usize,
     /// True while the spool can't take more and new requests are refused for it.
     pub refusing: Arc<AtomicBool>,
+    /// What each client may have; `None`: no limits are set.
+    pub clients: Option<Arc<ClientTable>>,
 }
 
 /// One worker's sources.
@@ -40,10 +42,16 @@ impl Site {
                 max_in_flight: options.max_in_flight,
                 odd_paths: source.odd_paths.unwrap_or_default(),
                 refusing: Arc::clone(&options.refusing),
+                clients: options.clients.clone(),
             };
             (policy, Rc::new(Target::new(source, upstream, timers, stats)))
         });
         Rc::new(Self { sources, forwarding: forwarding.collect(), options: Arc::clone(options) })
+    }
+
+    /// What each client may have.
+    pub(super) fn clients(&self) -> Option<&ClientTable> {
+        self.options.clients.as_deref()
     }
 
     /// The sources of one listener.

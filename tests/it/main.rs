@@ -15,12 +15,14 @@
 mod harness;
 mod harness_checks;
 
+mod acme;
 mod actors;
 mod admin;
 mod architecture;
 mod bad_config;
 mod bad_disk;
 mod buckets;
+mod client_limits;
 mod deploy;
 mod documented;
 mod duckdb;

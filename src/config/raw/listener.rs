@@ -1,6 +1,6 @@
 //! `[[listener]]` and `[listener.tls]`.
 
-use super::{At, Item, Table};
+use super::{At, Item, Table, source};
 use crate::capture::PeerSet;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::server::{
@@ -51,6 +51,12 @@ pub(crate) static TLS: Section = Section {
             kind: Kind::List("`{ chain = \"path\", key = \"path\" }`"),
             absent: Absent::Unset("none"),
             doc: "Certificates (PEM, the server's own first, then each one's issuer) and their keys; without `key` it is in the same file. A client is shown the one for the host that it names, else the first.",
+        },
+        Key {
+            name: "acme",
+            kind: Kind::List("host names"),
+            absent: Absent::Unset("none"),
+            doc: "Host names for which one certificate is had and renewed by ACME (see `[acme]`). They must lead to this address on port 443. It is shown to clients that name a host which no other certificate is for.",
         },
         Key {
             name: "min_version",
@@ -105,6 +111,8 @@ static CERTIFICATE: Section = Section {
 pub(crate) struct Listener {
     pub(crate) options: ListenerOptions,
     pub(crate) address: Option<At<ListenAddress>>,
+    /// The first host name that needs `[acme]`.
+    pub(crate) acme: Option<At<()>>,
 }
 
 pub(super) fn read(table: Table<'_>) -> Listener {
@@ -114,10 +122,11 @@ pub(super) fn read(table: Table<'_>) -> Listener {
         address: address.as_ref().map_or_else(nowhere, |at| at.value.clone()),
         mode: mode.unwrap_or(ListenerOptions::MODE),
         proxy_protocol: peers(&table, "proxy_protocol"),
-        tls: read_tls(table.table("tls")),
+        tls: None,
     };
+    let (tls, acme) = read_tls(table.table("tls"));
     table.finish();
-    Listener { options, address }
+    Listener { options: ListenerOptions { tls, ..options }, address, acme }
 }
 
 /// Stands in where the address could not be read; the problem is noted.
@@ -125,15 +134,20 @@ fn nowhere() -> ListenAddress {
     ListenAddress::Unix(PathBuf::new())
 }
 
-fn read_tls(table: Table<'_>) -> Option<TlsOptions> {
+fn read_tls(table: Table<'_>) -> (Option<TlsOptions>, Option<At<()>>) {
     let present = table.is_present();
     let standard = TlsOptions::default();
+    let acme: Vec<_> = table.list("acme").iter().filter_map(source::host).collect();
+    let addresses = acme.iter().filter(|host| host.value.parse::<IpAddr>().is_ok());
+    for host in addresses {
+        table.problem(format!("acme names an address ({}), but needs host names", host.value), None);
+    }
     let paths =
         |name| table.list(name).iter().filter_map(|item| Some(item.path()?.value)).collect::<Vec<_>>();
     let typed = table.list("certificates");
     let options = TlsOptions {
         certificates: typed.iter().filter_map(certificate).collect(),
-        acme: Vec::new(),
+        acme: acme.iter().map(|host| host.value.clone()).collect(),
         min_version: match table.choice("min_version") {
             Some("1.3") => TlsVersion::Tls13,
             _ => TlsVersion::Tls12,
@@ -156,7 +170,7 @@ fn read_tls(table: Table<'_>) -> Option<TlsOptions> {
         },
     };
     let problem = |message: &str, hint: &str| table.problem(message, Some(hint.to_owned()));
-    if present && typed.is_empty() {
+    if present && typed.is_empty() && options.acme.is_empty() {
         problem("has no certificate to show", "add certificates = [{ chain = \"…\", key = \"…\" }]");
     }
     if options.client != ClientAuth::Off && options.client_ca.is_empty() {
@@ -166,7 +180,8 @@ fn read_tls(table: Table<'_>) -> Option<TlsOptions> {
         problem("has revocation lists, but asks for no client certificates", "set client_certificates");
     }
     table.finish();
-    present.then_some(options)
+    let acme = acme.into_iter().next().map(|host| At { value: (), path: host.path, span: host.span });
+    (present.then_some(options), acme)
 }
 
 fn certificate(item: &Item<'_>) -> Option<CertificateFiles> {

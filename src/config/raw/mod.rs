@@ -3,9 +3,11 @@
 //! Readers judge every value by itself. What has to fit together (names, addresses,
 //! folders) is judged in [`super::fit`], by the places that are kept here.
 
+pub(crate) mod acme;
 pub(crate) mod actors;
 pub(crate) mod admin;
 pub(crate) mod bucket;
+pub(crate) mod client_limits;
 pub(crate) mod destination;
 mod document;
 pub(crate) mod durability;
@@ -52,6 +54,8 @@ pub(crate) struct File {
     pub(crate) instance: Option<String>,
     pub(crate) server: crate::server::Options,
     pub(crate) sources: Vec<source::Source>,
+    pub(crate) client_limits: crate::capture::ClientLimitOptions,
+    pub(crate) acme: super::AcmeConfig,
     pub(crate) listeners: Vec<listener::Listener>,
     pub(crate) ring: RingOptions,
     pub(crate) spool: storage::Spool,
@@ -82,6 +86,8 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>
         instance: root.name("instance").map(|at| at.value),
         server: server::read(root.table("server")),
         sources: sources.into_iter().flatten().map(|table| source::read(document, table)).collect(),
+        client_limits: client_limits::read(root.table("client_limits")),
+        acme: acme::read(root.table("acme")),
         listeners: listeners.into_iter().flatten().map(listener::read).collect(),
         ring: storage::read_ring(root.table("ring")),
         spool: storage::read_spool(document, root.table("spool")),

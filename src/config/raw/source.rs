@@ -221,7 +221,7 @@ fn addresses(table: &Table<'_>) -> Vec<At<ListenAddress>> {
     items.iter().filter_map(listener::listen_address).collect()
 }
 
-fn host(item: &Item<'_>) -> Option<At<String>> {
+pub(super) fn host(item: &Item<'_>) -> Option<At<String>> {
     let text = item.text()?;
     let name = text.value.to_ascii_lowercase();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();

@@ -35,6 +35,11 @@ pub(super) fn server_names(der: &[u8]) -> Option<ServerNames> {
     })
 }
 
+/// From when to when a certificate is valid, in Unix seconds; `None` if it is none.
+pub(in crate::server) fn validity(der: &[u8]) -> Option<(i64, i64)> {
+    server_names(der).map(|says| (says.not_before, says.not_after))
+}
+
 /// Whether the first certificate says that the second one issued it.
 pub(super) fn names_as_issuer(der: &[u8], issuer: &[u8]) -> bool {
     let (Ok((_, certificate)), Ok((_, issuer))) =

@@ -11,12 +11,14 @@ mod load;
 mod options;
 mod resolve;
 
+pub(super) use certificate::validity;
 pub(super) use handshake::{Handshake, Secured, secure};
 pub(crate) use load::provider;
 pub use load::{Shown, TlsError};
 pub use options::{ActorPart, CertificateFiles, ClientAuth, TlsOptions, TlsVersion};
 pub use resolve::AcmeKeys;
 
+use super::acme::AcmeStanding;
 use arc_swap::ArcSwap;
 use load::{Loaded, load};
 use resolve::Challenges;
@@ -61,6 +63,8 @@ pub struct TlsStanding {
     pub certificates: Vec<Shown>,
     /// Why the files as they are now are not used.
     pub problem: Option<String>,
+    /// What is had by ACME, if anything is.
+    pub acme: Option<(Vec<String>, AcmeStanding)>,
 }
 
 impl Tls {
@@ -80,6 +84,12 @@ impl Tls {
             challenges,
             watched: Mutex::new(Watched { files, problem: None }),
         })
+    }
+
+    /// Host names for which a certificate is had by ACME.
+    #[must_use]
+    pub fn acme_hosts(&self) -> Vec<String> {
+        self.current.load().options.acme.clone()
     }
 
     /// What ACME brings.
@@ -122,7 +132,11 @@ impl Tls {
     #[must_use]
     pub fn standing(&self) -> TlsStanding {
         let problem = self.watched.lock().unwrap_or_else(PoisonError::into_inner).problem.clone();
-        TlsStanding { certificates: self.current.load().loaded.shown.clone(), problem }
+        let current = self.current.load();
+        let hosts = &current.options.acme;
+        let acme =
+            (!hosts.is_empty()).then(|| (hosts.clone(), AcmeStanding::clone(&self.acme.standing.load())));
+        TlsStanding { certificates: current.loaded.shown.clone(), problem, acme }
     }
 }
 

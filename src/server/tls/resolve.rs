@@ -1,5 +1,6 @@
 //! Which certificate a client is shown: by the host that it names (SNI).
 
+use crate::server::acme::AcmeStanding;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -21,6 +22,8 @@ pub struct AcmeKeys {
     pub(crate) issued: ArcSwapOption<CertifiedKey>,
     /// Certificates that answer a challenge (RFC 8737), by host name.
     pub(crate) challenges: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
+    /// How it stands.
+    pub(crate) standing: ArcSwap<AcmeStanding>,
 }
 
 impl ByName {
