@@ -251,6 +251,14 @@ fn take(count: &AtomicU32, limit: u32) -> bool {
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
 }
 
+impl super::source::Source {
+    /// The client's address, as it is recorded.
+    #[must_use]
+    pub fn client(&self, peer: &super::Peer, headers: &http::HeaderMap) -> Option<IpAddr> {
+        self.find_client(peer, self.trusts(peer).then_some(headers)).0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

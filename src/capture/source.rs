@@ -345,14 +345,12 @@ impl Source {
         }
     }
 
-    /// The client's address, as it is recorded.
-    #[must_use]
-    pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
-        self.find_client(peer, self.trusts(peer).then_some(headers)).0
-    }
-
     /// The client's address, and its port where that is known.
-    fn find_client(&self, peer: &Peer, believed: Option<&HeaderMap>) -> (Option<IpAddr>, Option<u16>) {
+    pub(super) fn find_client(
+        &self,
+        peer: &Peer,
+        believed: Option<&HeaderMap>,
+    ) -> (Option<IpAddr>, Option<u16>) {
         let mut client = peer.ip();
         let mut port = peer.address.map(|address| address.port());
         if let Some(headers) = believed {
