@@ -22,39 +22,39 @@ mod recovery;
 mod rings;
 mod session_file;
 mod site;
+mod start_error;
 mod status;
 mod upstreams;
 
 pub use entrances::certificate_warnings;
 pub use keys::fingerprinter_at_rest;
 pub use site::{durabilities, odd_paths, routes, table};
+pub use start_error::StartError;
 
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
-use crate::config::{Config, Reload, SecretError};
+use crate::config::{Config, Reload};
 use crate::error_chain::Chain;
 use crate::inspect::Inspector;
 use crate::journal::{Actor, Event, Journal};
 use crate::metrics::Families;
-use crate::proxy::{UpstreamShared, UpstreamTlsError};
+use crate::proxy::UpstreamShared;
 use crate::recorder::{self, Progress};
-use crate::server::{self, ListenAddress, ListenError, SiteOptions, SocketFiles, Sockets, Stage, TlsError};
+use crate::server::{self, ListenError, SiteOptions, SocketFiles, Sockets, Stage};
+use crate::spool::Spool;
 use crate::spool::fs::{Fs, SystemFs};
-use crate::spool::{OpenError, Spool};
 use actors::Actors;
 use delivery::Delivery;
 use entrances::Entrances;
 use recovery::Recovery;
 use status::StatusView;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use thiserror::Error;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -62,118 +62,6 @@ use uuid::Uuid;
 const BACKGROUND_THREADS: usize = 2;
 /// Between two looks at whether a stop has come to its end.
 const STOP_LOOK: Duration = Duration::from_millis(20);
-
-/// Why the gateway did not start. Nothing of it runs then.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// An address can't be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// What an address needs for TLS can't be had.
-    #[error("[listener.tls] of {address}")]
-    Tls {
-        /// The address.
-        address: ListenAddress,
-        /// Why.
-        source: TlsError,
-    },
-    /// The admin listener can't be had.
-    #[error("[admin] listen: cannot listen on {address}")]
-    Admin {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The spool can't be opened.
-    #[error("[spool] dir: cannot use {dir}")]
-    Spool {
-        /// The folder.
-        dir: PathBuf,
-        /// Why.
-        source: OpenError,
-    },
-    /// There is not enough memory for the rings.
-    #[error("[ring] there is no memory for the rings")]
-    Rings(#[source] io::Error),
-    /// The log can't be begun.
-    #[error("[spool] dir: cannot begin a log in {dir}")]
-    Recorder {
-        /// The folder.
-        dir: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file that the configuration names can't be read.
-    #[error("cannot read the {what} {path}")]
-    Read {
-        /// What it is.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A catalogue has problems.
-    #[error("[[source]] {source_name}: its catalogues have problems\n{problems}")]
-    Catalogue {
-        /// The source.
-        source_name: String,
-        /// A line a problem.
-        problems: String,
-    },
-    /// Rules name routes that no catalogue of the source has.
-    #[error("[[source]] {source_name}: durability.routes: {problems}")]
-    Durability {
-        /// The source.
-        source_name: String,
-        /// A line a problem.
-        problems: String,
-    },
-    /// The directory of actors has problems.
-    #[error("[actors] directory: {path} has problems\n{problems}")]
-    Directory {
-        /// The file.
-        path: PathBuf,
-        /// A line a problem.
-        problems: String,
-    },
-    /// TLS towards an upstream can't be had.
-    #[error("[[source]] {source_name}: [source.forward]")]
-    UpstreamTls {
-        /// The source.
-        source_name: String,
-        /// Why.
-        source: UpstreamTlsError,
-    },
-    /// A secret can't be had.
-    #[error("{key}")]
-    Secret {
-        /// The configuration key.
-        key: &'static str,
-        /// Why.
-        source: SecretError,
-    },
-    /// A key is not usable.
-    #[error("{key}: {why}")]
-    Key {
-        /// The configuration key.
-        key: &'static str,
-        /// Why.
-        why: String,
-    },
-    /// The metrics can't be registered.
-    #[error("cannot register the metrics")]
-    Metrics(#[from] prometheus::Error),
-    /// The system gives no thread or no runtime.
-    #[error("the system gives no {what}")]
-    Thread {
-        /// What was asked for.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// A running gateway.
 #[derive(Debug)]

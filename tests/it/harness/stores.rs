@@ -133,6 +133,8 @@ impl Server {
                 command.args(["-master.volumeSizeLimitMB=64", "-volume.max=50", "-dir=.", "-s3"]);
                 command.args(["-s3.config=../s3.json", "-s3.autoCreateBucket=false", "-s3.iam=false"]);
                 command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
+                // By default it takes no object while less than a hundredth of the disk is free.
+                command.arg("-volume.minFreeSpace=16MiB");
                 command.arg(format!("-s3.port={}", self.address.port()));
                 for (name, port) in ports.iter().chain(&more).zip(&self.ports) {
                     command.arg(format!("-{name}={port}"));
