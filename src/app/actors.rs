@@ -8,9 +8,10 @@ use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
 use crate::enrich::actor::{Resolver, SourceActors, SourceTable};
 use crate::enrich::directory::Directory;
+use crate::enrich::learner::Learner;
 use crate::enrich::privacy::Privacy;
 use crate::error_chain::Chain;
-use crate::identity::{Desk, Facts, Handover};
+use crate::identity::{Desk, Facts, Handover, Learned};
 use crate::metrics::Families;
 use crate::spool::Spool;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -21,7 +22,7 @@ use std::time::{Duration, SystemTime};
 
 /// The folder in the spool for what a restart keeps.
 const FOLDER: &str = "actors";
-/// Between two looks at the directory's file.
+/// Between two looks at the directory's file, and two writings of what was learned.
 const LOOK: Duration = Duration::from_secs(1);
 /// How a reading of the changed directory ends, as a label.
 const RESULTS: [&str; 2] = ["ok", "refused"];
@@ -34,6 +35,8 @@ pub(super) struct Actors {
     file: Mutex<File>,
     sources: Arc<ArcSwap<SourceTable>>,
     facts: HashMap<String, Arc<Facts>>,
+    learned: Arc<Learned>,
+    dir: PathBuf,
     privacy: Privacy,
     desk: Mutex<Option<Desk>>,
     handovers: HashMap<String, Handover>,
@@ -68,13 +71,21 @@ impl Actors {
             .sources
             .iter()
             .filter_map(|source| source.jwt.clone().map(|options| (source.options.name.clone(), options)));
-        let desk = Desk::open(judged.collect(), spool.dir().join(FOLDER), Clock::System, metrics)
+        let dir = spool.dir().join(FOLDER);
+        let lasts = u64::try_from(config.actors.learned_for.as_micros()).unwrap_or(u64::MAX);
+        let learned = Arc::new(Learned::new(lasts));
+        if let Err(error) = learned.load(&dir, Clock::System.unix_microseconds()) {
+            tracing::warn!(error = %Chain(&error), "what was learned of credentials can't be read; it is learned anew");
+        }
+        let desk = Desk::open(judged.collect(), dir.clone(), Clock::System, metrics)
             .map_err(|error| StartError::Key { key: "[source.actor.jwt]", why: Chain(&error).to_string() })?;
         Ok(Arc::new(Self {
             directory: Arc::new(ArcSwapOption::new(directory)),
             file: Mutex::new(file),
             sources: Arc::new(ArcSwap::from_pointee(sources(config, desk.facts()))),
             facts: desk.facts().clone(),
+            learned,
+            dir,
             privacy: Privacy::new(config.actors.names, config.actors.emails, Arc::clone(&fingerprinter)),
             handovers: desk.handovers().clone(),
             desk: Mutex::new(Some(desk)),
@@ -90,7 +101,24 @@ impl Actors {
 
     /// One destination's own.
     pub(super) fn resolver(&self) -> Resolver {
-        Resolver::new(Arc::clone(&self.directory), Arc::clone(&self.sources), self.privacy.clone())
+        Resolver::new(
+            Arc::clone(&self.directory),
+            Arc::clone(&self.sources),
+            Arc::clone(&self.learned),
+            self.privacy.clone(),
+        )
+    }
+
+    /// Learns from what is looked into.
+    pub(super) fn learner(&self) -> Learner {
+        let learned = Arc::clone(&self.learned);
+        Learner::new(learned, Arc::clone(&self.fingerprinter), Clock::System, &self.metrics)
+    }
+
+    fn save_learned(&self) {
+        if let Err(error) = self.learned.save(&self.dir, Clock::System.unix_microseconds()) {
+            tracing::warn!(error = %Chain(&error), "what was learned of credentials can't be kept for a restart");
+        }
     }
 
     /// Takes over what can change live, with the directory of the changed configuration.
@@ -100,7 +128,8 @@ impl Actors {
         self.sources.store(Arc::new(sources(config, &self.facts)));
     }
 
-    /// Reads the directory again whenever its file has changed, for as long as the runtime lives.
+    /// Reads the directory again whenever its file has changed, and keeps what was learned, for
+    /// as long as the runtime lives.
     pub(super) fn watch(self: &Arc<Self>, runtime: &tokio::runtime::Handle) {
         let actors = Arc::clone(self);
         runtime.spawn(async move {
@@ -117,6 +146,7 @@ impl Actors {
 
     /// Looks at the file once. One with mistakes changes nothing; all of them are told at once.
     fn look(&self) {
+        self.save_learned();
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = file.path.clone() else { return };
         // A file that is away for a moment is being replaced.
@@ -145,6 +175,7 @@ impl Actors {
         if let Some(desk) = desk {
             desk.close();
         }
+        self.save_learned();
     }
 }
 

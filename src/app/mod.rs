@@ -145,7 +145,7 @@ impl Gateway {
         let signer = keys::signer(&config, &spool, &instance)?;
         let refusing = Arc::new(AtomicBool::new(false));
         let upstreams = upstreams::make(&config)?;
-        let inspector = Inspector::start(config.meaning.bodies, Vec::new(), &metrics)
+        let inspector = Inspector::start(config.meaning.bodies, vec![Box::new(actors.learner())], &metrics)
             .map_err(|source| StartError::Thread { what: "inspection thread", source })?;
         let queue = inspector.queue();
         let clients = entrances.clients();

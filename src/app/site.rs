@@ -8,6 +8,7 @@ use crate::capture::actor::ActorRules;
 use crate::capture::redact::Redactor;
 use crate::capture::{Durabilities, Inspection, SourcePlan};
 use crate::config::{CatalogueRef, Config, SourceConfig};
+use crate::enrich::actor::Identify;
 use crate::inspect::{BodyPlans, Queue};
 use crate::metrics::Families;
 use crate::proxy::{OddPaths, SourceOptions, UpstreamShared};
@@ -51,7 +52,7 @@ pub(super) fn build(
             collector: metrics.requests.clone(),
             durabilities,
             inspection: (config.meaning.bodies.bytes > 0).then(|| Inspection {
-                plans: Arc::new(BodyPlans::new(&routes, &|_| Pointers::default())),
+                plans: Arc::new(BodyPlans::new(&routes, &|route| more(source, route))),
                 queue: queue.clone(),
             }),
             routes,
@@ -65,6 +66,12 @@ pub(super) fn build(
         refusing: Arc::clone(refusing),
         clients,
     })
+}
+
+/// What is looked for in bodies beside what the catalogue wants of them.
+fn more(source: &SourceConfig, route: &Route) -> Pointers {
+    let learns = source.identify.contains(&Identify::Learned);
+    if learns { route.learn_pointers() } else { Pointers::default() }
 }
 
 /// What becomes of odd paths: where a request could mean something grave to the upstream

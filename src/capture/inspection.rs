@@ -65,11 +65,17 @@ impl Source {
         if is_idle && settled.decided().is_some() {
             return None;
         }
+        let is_quiet = described.wants.quiet();
         let Some(reservation) = bodies.queue.reserve() else {
+            if is_quiet {
+                return None;
+            }
             writer.integer(Field::InspectionError, InspectionError::Overload as u64);
             return None;
         };
-        writer.integer(Field::Inspected, 1);
+        if !is_quiet {
+            writer.integer(Field::Inspected, 1);
+        }
         let job = Job {
             lane: 0,
             sequence,

@@ -37,6 +37,7 @@ use crate::proxy::SourceOptions;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Catalogues that are built in.
 pub const PRESETS: &[&str] = &["contentful-management", "contentful-delivery", "microcms"];
@@ -162,6 +163,8 @@ pub struct ActorsOptions {
     pub names: Personal,
     /// What becomes of their e-mail addresses.
     pub emails: Personal,
+    /// How long what an API said of a credential counts.
+    pub learned_for: Duration,
 }
 
 /// The admin listener (`[admin]`).
@@ -211,6 +214,7 @@ impl Default for ActorsOptions {
             fingerprint_key_name: "default".to_owned(),
             names: Personal::Keep,
             emails: Personal::Keep,
+            learned_for: Duration::from_secs(30 * 86_400),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Config {
                 ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
                 spool.segment_bytes, spool.segment_age, spool.sync_interval, meaning.bodies, meaning.session_gap,
                 actors.fingerprint_key,
-                actors.fingerprint_key_name, actors.names, actors.emails, admin.listen, evidence.key,
+                actors.fingerprint_key_name, actors.names, actors.emails, actors.learned_for, admin.listen, evidence.key,
                 evidence.previous_key, evidence.anchor, evidence.name, log.format;
         );
         for source in &mut running.sources {

@@ -7,9 +7,10 @@
 //! operator's directory knows the id.
 
 use super::directory::{Actor, Directory};
+use super::learner;
 use super::privacy::Privacy;
 use crate::format::Enrichment;
-use crate::identity::{Fact, Facts, Reason};
+use crate::identity::{Fact, Facts, Learned, Reason, Who};
 use crate::record::{Field, RecordView};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::HashMap;
@@ -27,13 +28,25 @@ pub enum Identify {
     Header,
     /// A JWT.
     Jwt,
+    /// The issuer of a token, who was asked (RFC 7662).
+    Introspection,
+    /// What the API itself said of the credential.
+    Learned,
     /// The user of basic authentication.
     Basic,
 }
 
 impl Identify {
     /// Every way, in the order that holds if none is stated.
-    pub const ALL: [Self; 5] = [Self::Directory, Self::Certificate, Self::Header, Self::Jwt, Self::Basic];
+    pub const ALL: [Self; 7] = [
+        Self::Directory,
+        Self::Certificate,
+        Self::Header,
+        Self::Jwt,
+        Self::Introspection,
+        Self::Learned,
+        Self::Basic,
+    ];
 
     /// The word in the configuration.
     #[must_use]
@@ -43,6 +56,8 @@ impl Identify {
             Self::Certificate => "certificate",
             Self::Header => "header",
             Self::Jwt => "jwt",
+            Self::Introspection => "introspection",
+            Self::Learned => "learned",
             Self::Basic => "basic",
         }
     }
@@ -53,6 +68,7 @@ impl Identify {
 pub struct Resolver {
     directory: Arc<ArcSwapOption<Directory>>,
     sources: Arc<ArcSwap<SourceTable>>,
+    learned: Arc<Learned>,
     privacy: Privacy,
     patience: Patience,
 }
@@ -74,14 +90,15 @@ const OWN: [(Identify, &[u8]); 3] =
     [(Identify::Certificate, b"mtls"), (Identify::Header, b"header"), (Identify::Basic, b"basic")];
 
 impl Resolver {
-    /// With what is known of each source, by name.
+    /// With what is known of each source, by name, and of each namespace.
     #[must_use]
     pub fn new(
         directory: Arc<ArcSwapOption<Directory>>,
         sources: Arc<ArcSwap<SourceTable>>,
+        learned: Arc<Learned>,
         privacy: Privacy,
     ) -> Self {
-        Self { directory, sources, privacy, patience: Patience::default() }
+        Self { directory, sources, learned, privacy, patience: Patience::default() }
     }
 
     /// Fills in who acted.
@@ -97,7 +114,7 @@ impl Resolver {
             let fingerprint = fingerprint.as_ref()?;
             facts.get(fingerprint).or_else(|| {
                 // A token that is still with the desk was used moments ago.
-                let is_token = authentication == b"jwt" || authentication == b"header";
+                let is_token = matches!(authentication, b"jwt" | b"header" | b"bearer");
                 if is_token && self.patience.wait(facts) { facts.get(fingerprint) } else { None }
             })
         });
@@ -109,7 +126,13 @@ impl Resolver {
                 let actor = fingerprint.and_then(|id| directory?.by_fingerprint(&id));
                 actor.map(|actor| map(actor, out)).is_some()
             }
-            Identify::Jwt => fact.as_deref().is_some_and(|fact| take(fact, doubt, out)),
+            Identify::Jwt | Identify::Introspection => fact.as_deref().is_some_and(|fact| {
+                fact.introspected == (*way == Identify::Introspection) && take(fact, doubt, out)
+            }),
+            Identify::Learned => fingerprint
+                .and_then(|fingerprint| learner::holder(&self.learned, record, &fingerprint))
+                .map(|who| take_learned(who, out))
+                .is_some(),
             own_way => own.is_some() && OWN.contains(&(*own_way, authentication)),
         });
         if !is_known && own.is_some() {
@@ -151,6 +174,15 @@ fn take(fact: &Fact, doubt: Option<Reason>, out: &mut Enrichment) -> bool {
     out.actor_delegate = said(&who.delegate);
     out.actor_provenance = Some(if doubt.is_none() { "verified" } else { "claimed" }.to_owned());
     true
+}
+
+/// What the API itself said of the credential.
+fn take_learned(who: Who, out: &mut Enrichment) {
+    out.actor_type = Some(who.kind.to_owned());
+    out.actor_id = Some(who.id);
+    out.actor_name = Some(who.name);
+    out.actor_email = Some(who.email);
+    out.actor_provenance = Some("verified".to_owned());
 }
 
 /// Adds what the directory tells of the id.

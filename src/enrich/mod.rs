@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod directory;
+pub mod learner;
 pub mod origin;
 pub mod privacy;
 pub mod session;

@@ -33,6 +33,10 @@ closed_list! {
         KeysUnavailable = 9 => "keys_unavailable",
         /// The claim with the actor's id is missing.
         NoId = 10 => "no_id",
+        /// The issuer says that it is not valid.
+        Inactive = 11 => "inactive",
+        /// The issuer could not be asked: nobody checked.
+        IntrospectionUnavailable = 12 => "introspection_unavailable",
     }
 }
 
@@ -60,6 +64,8 @@ pub struct Who {
 pub struct Fact {
     /// Who it names; `None` where what it says is worth nothing.
     pub who: Option<Who>,
+    /// The issuer was asked (RFC 7662); else the token itself was judged.
+    pub introspected: bool,
     /// Why it proves nothing at any time; `None`: it proves who sent it, while it is valid.
     pub reason: Option<Reason>,
     /// From when it is valid, in Unix microseconds, leeway taken in.

@@ -35,6 +35,8 @@ struct Line {
     app: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     delegate: String,
+    #[serde(default)]
+    introspected: bool,
     not_before: u64,
     not_after: u64,
 }
@@ -63,42 +65,56 @@ pub(super) fn load(dir: &Path, facts: &HashMap<String, Arc<Facts>>, now: u64) ->
             delegate: line.delegate,
         };
         let (not_before, not_after) = (line.not_before, line.not_after);
-        facts.put(fingerprint, Fact { who: Some(who), reason: None, not_before, not_after });
+        let introspected = line.introspected;
+        facts.put(fingerprint, Fact { who: Some(who), reason: None, introspected, not_before, not_after });
     }
     Ok(())
 }
 
 /// Replaces the file.
 pub(super) fn save(dir: &Path, facts: &HashMap<String, Arc<Facts>>, now: u64) -> io::Result<()> {
+    replace(dir, FILE, |out| {
+        for (source, facts) in facts {
+            for (fingerprint, fact) in facts.good() {
+                let Some(who) = &fact.who else { continue };
+                if fact.not_after.saturating_add(KEPT_AFTER) < now {
+                    continue;
+                }
+                let line = Line {
+                    source: source.clone(),
+                    rules: facts.rules,
+                    fingerprint: format!("{:032x}", u128::from_be_bytes(fingerprint)),
+                    r#type: who.kind.to_owned(),
+                    id: who.id.clone(),
+                    name: who.name.clone(),
+                    email: who.email.clone(),
+                    issuer: who.issuer.clone(),
+                    app: who.app.clone(),
+                    delegate: who.delegate.clone(),
+                    introspected: fact.introspected,
+                    not_before: fact.not_before,
+                    not_after: fact.not_after,
+                };
+                serde_json::to_writer(&mut *out, &line)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Replaces a file of this folder (mode 0600) by what `write` writes: as a whole or not at all.
+pub(super) fn replace(
+    dir: &Path,
+    name: &str,
+    write: impl FnOnce(&mut io::BufWriter<std::fs::File>) -> io::Result<()>,
+) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    let new = dir.join(".facts.jsonl.new");
+    let new = dir.join(format!(".{name}.new"));
     let _ = std::fs::remove_file(&new);
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let mut out = io::BufWriter::new(file);
-    for (source, facts) in facts {
-        for (fingerprint, fact) in facts.good() {
-            let Some(who) = &fact.who else { continue };
-            if fact.not_after.saturating_add(KEPT_AFTER) < now {
-                continue;
-            }
-            let line = Line {
-                source: source.clone(),
-                rules: facts.rules,
-                fingerprint: format!("{:032x}", u128::from_be_bytes(fingerprint)),
-                r#type: who.kind.to_owned(),
-                id: who.id.clone(),
-                name: who.name.clone(),
-                email: who.email.clone(),
-                issuer: who.issuer.clone(),
-                app: who.app.clone(),
-                delegate: who.delegate.clone(),
-                not_before: fact.not_before,
-                not_after: fact.not_after,
-            };
-            serde_json::to_writer(&mut out, &line)?;
-            out.write_all(b"\n")?;
-        }
-    }
+    write(&mut out)?;
     out.into_inner()?.sync_all()?;
-    std::fs::rename(new, dir.join(FILE))
+    std::fs::rename(new, dir.join(name))
 }

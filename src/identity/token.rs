@@ -73,6 +73,7 @@ fn read(token: &[u8], options: &JwtOptions, keys: Option<&KeySet>) -> Result<Fac
     };
     let leeway = u64::try_from(options.leeway.as_micros()).unwrap_or(u64::MAX);
     Ok(Fact {
+        introspected: false,
         reason,
         not_before: time("nbf", 0)?.saturating_sub(leeway),
         not_after: time("exp", u64::MAX)?.saturating_add(leeway),

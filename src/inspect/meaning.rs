@@ -17,14 +17,14 @@ enum Weighed {
     Unknown,
 }
 
-/// Writes the action that the bodies and the state before decide.
+/// Writes the action that the bodies and the state before decide, and returns it if it is one.
 pub(super) fn action(
     route: &Route,
     settled: Settled,
     request: Option<&Value>,
     before: Option<&[String]>,
     out: &mut RecordWriter<'_>,
-) {
+) -> Option<Action> {
     let mut candidates: Vec<Action> = Vec::new();
     let mut last = settled.otherwise();
     let mut by_variant = false;
@@ -41,7 +41,7 @@ pub(super) fn action(
     if candidates.is_empty() {
         out.text(Field::Action, last.as_str());
         out.bytes(Field::ActionCandidate, b"");
-        return;
+        return Some(last);
     }
     // Beside several readings of the state before, the row's own action is none of them.
     if by_variant || candidates.len() == 1 {
@@ -53,6 +53,7 @@ pub(super) fn action(
             out.text(Field::ActionCandidate, candidate.as_str());
         }
     }
+    None
 }
 
 fn weigh(when: &When, request: Option<&Value>, before: Option<&[String]>) -> Weighed {

@@ -42,6 +42,7 @@ mod thread;
 pub use decode::Coding;
 pub use job::{Job, Outbox, Queue, Reservation};
 pub use plan::{BodyPlans, Wants};
+pub use select::each;
 pub use take::{Bounds, Taken};
 pub use thread::{Exchange, Inspector, Watch};
 

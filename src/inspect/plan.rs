@@ -11,6 +11,7 @@ impl Wants {
     const REQUEST: u8 = 1;
     const RESPONSE: u8 = 2;
     const TOLD: u8 = 4;
+    const QUIET: u8 = 8;
 
     /// Whether anything is wanted.
     #[inline]
@@ -31,6 +32,13 @@ impl Wants {
     #[must_use]
     pub fn response(self) -> bool {
         self.0 & Self::RESPONSE != 0
+    }
+
+    /// Nothing of it goes into the record: what is read is for others to know.
+    #[inline]
+    #[must_use]
+    pub fn quiet(self) -> bool {
+        self.0 & Self::QUIET != 0
     }
 
     /// To be told of the exchange, even without a body.
@@ -57,6 +65,8 @@ pub(super) struct RoutePlan {
     pub(super) response_entities: Vec<Entity>,
     /// What was done here may change a state that other routes show.
     pub(super) changes_state: bool,
+    /// The catalogue itself wants nothing of the response: what it can't tell, no record lacks.
+    pub(super) response_for_others: bool,
 }
 
 /// Where an entity is named.
@@ -86,12 +96,17 @@ impl BodyPlans {
             .collect();
         let mut plans = Self::default();
         for route in table.routes() {
+            let own = plan(route, &Pointers::default());
             let mut plan = plan(route, &more(route));
+            plan.response_for_others = own.response.is_empty();
             plan.changes_state = !is_safe(&route.method) && stateful.contains(&route.resource_type.as_str());
+            let nothing = own.request.is_empty() && own.response.is_empty() && !plan.changes_state;
+            let is_quiet = nothing && !(plan.request.is_empty() && plan.response.is_empty());
             let bits = [
                 (!plan.request.is_empty(), Wants::REQUEST),
                 (!plan.response.is_empty(), Wants::RESPONSE),
                 (plan.changes_state, Wants::TOLD),
+                (is_quiet, Wants::QUIET),
             ];
             let wants = bits.iter().filter(|(wanted, _)| *wanted).fold(0, |all, (_, bit)| all | bit);
             plans.wants.push(Wants(wants));

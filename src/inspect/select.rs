@@ -68,8 +68,8 @@ pub(super) fn tokens(pointer: &str) -> impl Iterator<Item = String> {
     pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~"))
 }
 
-/// Calls `found` for each value at this pointer, in the order of the text.
-pub(super) fn each<'v>(value: &'v Value, pointer: &str, found: &mut dyn FnMut(&'v Value)) {
+/// Calls `found` for each value at this pointer (`*`: each element), in the order of the text.
+pub fn each<'v>(value: &'v Value, pointer: &str, found: &mut dyn FnMut(&'v Value)) {
     let tokens: Vec<String> = tokens(pointer).collect();
     walk(value, &tokens, found);
 }

@@ -9,7 +9,7 @@ use super::take::{Bounds, Taken};
 use super::{Options, meaning};
 use crate::metrics::Families;
 use crate::record::{Field, InspectionError, RecordView, RecordWriter};
-use crate::routes::Route;
+use crate::routes::{Action, Route};
 use crate::spool::frame::{self, Kind};
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +30,8 @@ pub struct Exchange<'a> {
     pub record: &'a RecordView<'a>,
     /// Its route.
     pub route: &'a Route,
+    /// What it did, where that can be told.
+    pub action: Option<Action>,
     /// The request's body, as far as it is wanted.
     pub request: Option<&'a Value>,
     /// The body of a successful response, as far as it is wanted.
@@ -149,7 +151,7 @@ impl Worker {
         let record = RecordView::parse(&job.record).ok()?;
         let (request, request_error) = part(self.read(job.request.as_ref(), &plan.request));
         let (response, response_error) = part(self.read(job.response.as_ref(), &plan.response));
-        let error = request_error.or(response_error);
+        let error = request_error.or(response_error.filter(|_| !plan.response_for_others));
 
         self.supplement.clear();
         let mut out = RecordWriter::new(&mut self.supplement);
@@ -159,19 +161,23 @@ impl Worker {
         let key = key(job, &record);
         let source = record.bytes(Field::Source).unwrap_or_default();
         // An action that hangs on a body that can't be read stays open, as the record has it.
-        if job.settled.decided().is_none() && request_error.is_none() {
+        let mut action = job.settled.decided();
+        if action.is_none() && request_error.is_none() {
             let before = key.as_ref().and_then(|key| self.states.before(key, source, record.start()));
-            meaning::action(route, job.settled, request.as_ref(), before, &mut out);
+            action = meaning::action(route, job.settled, request.as_ref(), before, &mut out);
         }
         meaning::resource_id(route, &record, response.as_ref(), &mut out);
         meaning::resources(plan, request.as_ref(), response.as_ref(), self.options.resources, &mut out);
-        let exchange =
-            Exchange { record: &record, route, request: request.as_ref(), response: response.as_ref() };
+        let (request, response) = (request.as_ref(), response.as_ref());
+        let exchange = Exchange { record: &record, route, action, request, response };
         for watch in &mut self.watches {
             watch.see(&exchange, &mut out);
         }
         if let Some(key) = key {
             self.remember(key, route, plan, &exchange);
+        }
+        if job.plans.wants(job.route).quiet() {
+            return response_error;
         }
         self.frame.clear();
         let version = crate::record::wire::WIRE_VERSION;

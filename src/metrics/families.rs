@@ -1,8 +1,8 @@
 //! The families that are counted off the request path.
 
 use prometheus::{
-    CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::RequestCollector;
@@ -71,6 +71,8 @@ pub struct Families {
     pub tokens: IntCounterVec,
     /// Fetches of issuers' keys, by source and result.
     pub key_fetches: IntCounterVec,
+    /// What responses told of who acts.
+    pub learned: IntCounter,
     /// Readings of the changed directory of actors, by result.
     pub directory_reloads: IntCounterVec,
     /// Configuration reloads by result.
@@ -124,6 +126,11 @@ impl Families {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
+        let learned = IntCounter::new(
+            "onrecord_identity_learned_total",
+            "What responses told of who acts: the sender, a credential's holder, or a person.",
+        )?;
+        registry.register(Box::new(learned.clone()))?;
         let spool_bound = gauge("onrecord_spool_bound_bytes", "The most that all segments may hold.")?;
         let spool_failing = gauge("onrecord_spool_failing", "1 while the spool cannot be written.")?;
         let ready = gauge("onrecord_ready", "1 while the gateway takes requests and records them.")?;
@@ -263,6 +270,7 @@ impl Families {
                 "Readings of an issuer's key set.",
                 &["source", "result"],
             )?,
+            learned,
             directory_reloads: counters(
                 "onrecord_directory_reloads_total",
                 "Readings of the directory of actors after it had changed.",

@@ -3,13 +3,14 @@
 //! A catalogue is one JSON or TOML document: a head (`name`, `namespace`,
 //! `api_host`, `request_id_header`, `user_agent_header`, `organization`,
 //! `space`, `environment`, `default_environment`, `origin_headers`,
-//! `api_key_headers`, `secret_query`, `secret_headers`, `categories`) and
+//! `api_key_headers`, `secret_query`, `secret_headers`, `categories`, `learn`) and
 //! `routes`. Only `name` and `routes` must be there; of a row, `method`,
 //! `template`, `resource` and `action`. `categories` gives a category to each
 //! named resource type and wins over the rows' own. A row with `replaces` stands
 //! in the place of another catalogue's row of the same method and path. An
 //! unknown key is refused, and all problems are reported at once.
 
+use super::learn;
 use super::meaning::{Action, Category};
 use super::paths::MAX_SEGMENTS;
 use super::problem::{CatalogueFault, CatalogueProblem};
@@ -160,6 +161,7 @@ fn read_catalogue(value: Value, place: Place, problems: &mut Vec<CatalogueProble
         default_environment: head.take("default_environment"),
         categories: read_categories(&mut head),
     };
+    let rules = learn::read(&mut head);
     let routes: Vec<Value> = head.require("routes").unwrap_or_default();
     let place = head.place.clone();
     head.finish();
@@ -168,6 +170,7 @@ fn read_catalogue(value: Value, place: Place, problems: &mut Vec<CatalogueProble
         let row = read_row(value, place, &inherited, &mut catalogue, problems);
         catalogue.rows.extend(row);
     }
+    learn::spread(rules, catalogue.rows.iter_mut().map(|row| &mut row.route), problems);
     catalogue
 }
 
@@ -252,6 +255,7 @@ fn read_row(
         user_agent_header: catalogue.user_agent_header.clone(),
         origin_headers: Arc::clone(&catalogue.origin_headers),
         variants,
+        learn: Vec::new(),
     };
     if hosts.is_empty() {
         hosts.extend(catalogue.api_host.clone());

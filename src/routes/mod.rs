@@ -8,6 +8,7 @@
 
 pub mod catalogue;
 pub mod explain;
+mod learn;
 mod meaning;
 pub mod openapi;
 pub mod paths;
@@ -18,6 +19,7 @@ mod table;
 mod trie;
 
 pub use catalogue::{Catalogue, CatalogueFormat, PRESETS};
+pub use learn::{About, Learn};
 pub use meaning::{Action, Category};
 pub use problem::{CatalogueFault, CatalogueProblem};
 pub use route::{Pointers, RequestVariants, Route, Settled, Variant, When};

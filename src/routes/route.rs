@@ -1,5 +1,6 @@
 //! One route and what it means.
 
+use super::learn::Learn;
 use super::meaning::{Action, Category};
 use super::paths::query_value;
 use http::{HeaderMap, HeaderName};
@@ -61,6 +62,8 @@ pub struct Route {
     pub origin_headers: Arc<[HeaderName]>,
     /// When the row means another action; the first that applies wins. At most 32.
     pub variants: Vec<Variant>,
+    /// What its responses tell of who acts.
+    pub learn: Vec<Arc<Learn>>,
 }
 
 /// JSON pointers (`*`: every element) into the two bodies of an exchange.

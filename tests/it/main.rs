@@ -37,6 +37,7 @@ mod front_differential;
 mod front_lies;
 mod front_upstreams;
 mod fuzz_targets;
+mod learned;
 mod meaning;
 mod outcomes;
 mod own_records;

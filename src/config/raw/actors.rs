@@ -4,6 +4,7 @@ use super::Table;
 use crate::config::ActorsOptions;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::enrich::privacy::Personal;
+use std::time::Duration;
 
 pub(crate) static SECTION: Section = Section {
     path: "actors",
@@ -40,6 +41,12 @@ pub(crate) static SECTION: Section = Section {
             absent: Absent::Value("\"keep\""),
             doc: "The same for e-mail addresses. With `omit` or `pseudonym`, an id that is an e-mail address becomes a keyed hash.",
         },
+        Key {
+            name: "learned_for",
+            kind: Kind::Time(Duration::from_secs(60), Duration::from_secs(3650 * 86_400)),
+            absent: Absent::Value("\"30d\""),
+            doc: "How long what an API itself said of a credential counts (`learned` in `identify`); each time that it says it again it counts anew.",
+        },
     ],
 };
 
@@ -64,6 +71,7 @@ pub(super) fn read(table: Table<'_>) -> ActorsOptions {
         directory,
         names: personal("names"),
         emails: personal("emails"),
+        learned_for: table.time("learned_for").map_or(standard.learned_for, |at| at.value),
         fingerprint_key: table.secret("fingerprint_key"),
         fingerprint_key_name: table
             .name("fingerprint_key_name")

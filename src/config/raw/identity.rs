@@ -12,8 +12,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) const IDENTIFY: Key = Key {
     name: "identify",
-    kind: Kind::List("words: directory, certificate, header, jwt, basic"),
-    absent: Absent::Value("[\"directory\", \"certificate\", \"header\", \"jwt\", \"basic\"]"),
+    kind: Kind::List("words: directory, certificate, header, jwt, introspection, learned, basic"),
+    absent: Absent::Value(
+        "[\"directory\", \"certificate\", \"header\", \"jwt\", \"introspection\", \"learned\", \"basic\"]",
+    ),
     doc: "The ways to know who acts, in their order: the first that knows the actor counts. What is not in the list is not listened to.",
 };
 

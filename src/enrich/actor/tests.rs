@@ -33,7 +33,7 @@ fn fact() -> Fact {
         issuer: "idp".to_owned(),
         ..Who::default()
     };
-    Fact { who: Some(who), reason: None, not_before: 0, not_after: 2_000 }
+    Fact { who: Some(who), not_after: 2_000, ..Fact::default() }
 }
 
 fn resolver(
@@ -53,6 +53,7 @@ fn resolver(
     Resolver::new(
         Arc::new(ArcSwapOption::from_pointee(directory)),
         Arc::new(ArcSwap::from_pointee(HashMap::from([(b"api".to_vec(), source)]))),
+        Arc::new(Learned::new(1_000)),
         Privacy::new(names, emails, Arc::new(key)),
     )
 }

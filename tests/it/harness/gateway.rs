@@ -111,6 +111,12 @@ impl Source {
         self
     }
 
+    /// A key of `[source.actor]` and its value as TOML.
+    pub(crate) fn actor_list(mut self, key: &str, toml: &str) -> Self {
+        self.actor.push((key.to_owned(), toml.to_owned()));
+        self
+    }
+
     /// A key of `[source.actor]`.
     pub(crate) fn actor(mut self, key: &str, header: &str) -> Self {
         self.actor.push((key.to_owned(), format!("{header:?}")));
