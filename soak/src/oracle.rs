@@ -162,7 +162,7 @@ fn lane(
     let power = life.end == End::Power;
     let Some(entry) = seen.newest.get(&id) else {
         let durable = exchanges.iter().any(|exchange| is_durable(exchange, life, id.1));
-        return if count == 0 || (power && !durable) || model.damaged || model.crowded {
+        return if count == 0 || (power && !durable) || model.damaged {
             Ok(())
         } else {
             Err(format!("{count} sequences were taken, and no manifest speaks of it"))
@@ -191,6 +191,10 @@ fn lane(
         let what = || format!("sequence {sequence} ({exchange:?})");
         let wanted = sources.is_empty() || sources.contains(&exchange.source);
         let (arrived, declared) = (delivered.contains(sequence), gaps.contains(sequence));
+        // Whatever happened short of damage to the disk, and even after a loss of power.
+        if !entry.accounted.contains(sequence) && !model.damaged {
+            return Err(format!("{}: the account does not have it; {entry:?}", what()));
+        }
         if arrived && declared {
             return Err(format!("{}: delivered and declared lost", what()));
         }

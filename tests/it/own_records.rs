@@ -120,3 +120,36 @@ fn a_destination_that_does_not_want_them_gets_none_and_its_sums_hold() {
     assert_eq!(own(&gateway).len(), 0);
     gateway.account();
 }
+
+#[test]
+fn a_recovery_that_fails_is_on_record_and_tried_again_without_a_restart() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    get("/one").send(gateway.address());
+    gateway.sigkill();
+    // A file stands where the folder of the dead boot's rings was.
+    let rings: Vec<_> =
+        std::fs::read_dir(gateway.ring()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(rings.len(), 1, "{rings:?}");
+    let aside = gateway.root().join("aside");
+    let status = std::process::Command::new("mv").arg(&rings[0]).arg(&aside).status().unwrap();
+    assert!(status.success());
+    std::fs::write(&rings[0], "not a folder").unwrap();
+    gateway.restart();
+    until("a failed recovery", PATIENCE, || gateway.log().contains("could not be recovered").then_some(()));
+    std::fs::remove_file(&rings[0]).unwrap();
+    let status = std::process::Command::new("mv").arg(&aside).arg(&rings[0]).status().unwrap();
+    assert!(status.success());
+    until("the recovery", PATIENCE, || gateway.log().contains("was recovered").then_some(()));
+    let records = gateway.finish();
+    assert_eq!(records.len(), 1, "{records:#?}");
+    let own = own(&gateway);
+    assert_numbered(&own);
+    let outcomes: Vec<_> = own
+        .iter()
+        .filter(|record| record.text("event.action") == "recovery")
+        .map(|record| record.text("event.outcome"))
+        .collect();
+    assert_eq!(outcomes, ["failure", "success"], "{own:#?}");
+    gateway.account();
+}
