@@ -4,9 +4,10 @@
 use super::inbound::Inbound;
 use super::refusing::{LINGER, Refusing};
 use super::socket::ClientStream;
+use super::streams::{Lost, Streams};
 use crate::http1::{Fault, RequestGuard};
 use crate::timer::Timer;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -58,6 +59,10 @@ pub(super) struct Progress {
     /// Response bodies of an HTTP/2 connection that wait for the client to make room.
     offered: Cell<usize>,
     stall: Timer,
+    /// Requests that have come of this connection.
+    requests: Cell<u64>,
+    /// The streams of an HTTP/2 connection.
+    streams: RefCell<Option<Streams>>,
 }
 
 impl Progress {
@@ -76,6 +81,8 @@ impl Progress {
             fault: Cell::new(None),
             offered: Cell::new(0),
             stall,
+            requests: Cell::new(0),
+            streams: RefCell::new(None),
         })
     }
 
@@ -105,11 +112,35 @@ impl Progress {
         self.stall.poll(context)
     }
 
-    /// The connection carries many exchanges at once: heads are not told from bodies.
-    pub(super) fn multiplex(&self) {
+    /// The connection carries many exchanges at once: heads are not told from bodies. Of the
+    /// preface, so many bytes are still to come.
+    pub(super) fn multiplex(&self, preface: usize) {
+        *self.streams.borrow_mut() = Some(Streams::new(preface));
         self.multiplexed.set(true);
         self.phase.set(Phase::Exchange);
         self.timer.set(self.limits.idle);
+    }
+
+    /// Streams of HTTP/2 that were begun and never became a request, since the last call.
+    pub(super) fn take_lost(&self, is_over: bool) -> Lost {
+        let mut streams = self.streams.borrow_mut();
+        streams.as_mut().map_or_else(Lost::default, |streams| streams.take_lost(self.requests.get(), is_over))
+    }
+
+    fn received(&self, bytes: &[u8]) {
+        if let Some(streams) = &mut *self.streams.borrow_mut() {
+            streams.received(bytes);
+        }
+    }
+
+    fn sent<'a>(&self, result: &Poll<io::Result<usize>>, slices: impl IntoIterator<Item = &'a [u8]>) {
+        let mut streams = self.streams.borrow_mut();
+        let (&Poll::Ready(Ok(mut rest)), Some(streams)) = (result, streams.as_mut()) else { return };
+        for slice in slices {
+            let here = rest.min(slice.len());
+            streams.sent(&slice[..here]);
+            rest -= here;
+        }
     }
 
     fn read(&self) {
@@ -130,6 +161,7 @@ impl Progress {
     }
 
     fn begin(&self) {
+        self.requests.set(self.requests.get() + 1);
         self.open.set(self.open.get() + 1);
         self.phase.set(Phase::Exchange);
         self.timer.clear();
@@ -299,6 +331,7 @@ impl AsyncRead for ClientIo {
             let before = buffer.filled().len();
             match Pin::new(&mut this.stream).poll_read(context, buffer) {
                 Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                    this.progress.received(&buffer.filled()[before..]);
                     this.inbound.take_in(buffer, before);
                     if this.inbound.take_head() {
                         this.progress.read();
@@ -338,6 +371,7 @@ impl AsyncWrite for ClientIo {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.progress.sent(&result, [bytes]);
         self.written(context, result)
     }
 
@@ -347,6 +381,7 @@ impl AsyncWrite for ClientIo {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.progress.sent(&result, slices.iter().map(|slice| &**slice));
         self.written(context, result)
     }
 

@@ -4,8 +4,9 @@
 use super::address::ListenAddress;
 use super::client_io::{ClientIo, InExchange, IoLimits, Phase, Progress};
 use super::refusing::error_type;
-use super::site::Site;
+use super::site::{Listener, Site};
 use super::socket::ClientStream;
+use super::streams::Lost;
 use super::tunnel;
 use super::worker::Worker;
 use crate::capture::{CLIENT_CLOSED_REQUEST, Peer, Refusal};
@@ -81,9 +82,10 @@ pub(super) async fn serve(
     let guard = (!is_http2).then(|| {
         RequestGuard::new(RequestLimits { head_bytes: limits.head_bytes, head_fields: limits.head_fields })
     });
+    let preface = PREFACE.len() - first.len().min(PREFACE.len());
     let io = TokioIo::new(ClientIo::new(stream, first, guard, Rc::clone(&progress)));
     let result = if is_http2 {
-        progress.multiplex();
+        progress.multiplex(preface);
         let mut connection = pin!(
             http2::Builder::new(LocalExecutor)
                 .max_concurrent_streams(MAX_STREAMS)
@@ -99,7 +101,11 @@ pub(super) async fn serve(
                 told = true;
                 connection.as_mut().graceful_shutdown();
             }
-            match (connection.as_mut().poll(context), progress.poll_stall(context)) {
+            let result = connection.as_mut().poll(context);
+            if result.is_pending() {
+                record_lost(&progress, &worker, &listener, &peer, None);
+            }
+            match (result, progress.poll_stall(context)) {
                 (Poll::Pending, Poll::Ready(())) => Poll::Ready(Ok(())),
                 (result, _) => result,
             }
@@ -146,6 +152,7 @@ pub(super) async fn serve(
     } else {
         end_of_http1(&progress, result.err(), worker.is_draining())
     };
+    record_lost(&progress, &worker, &listener, &peer, Some(end.is_some()));
     if let Some(refusal) = end {
         if refusal.error == ErrorType::ClientTimeout || is_http2 {
             worker.lane.stats().refusals.add(refusal.error);
@@ -217,6 +224,37 @@ fn end_of_http2(progress: &Progress, error: &hyper::Error) -> Option<Refusal> {
         cause = error.source();
     }
     error.is_parse().then(|| refused(progress, 0, ErrorType::Malformed))
+}
+
+/// Puts streams of HTTP/2 on record that never became a request. At the end of the connection,
+/// `over` tells whether that has a record, which then stands for one of them.
+fn record_lost(progress: &Progress, worker: &Worker, listener: &Listener, peer: &Peer, over: Option<bool>) {
+    let lost = progress.take_lost(over.is_some());
+    if lost == Lost::default() {
+        return;
+    }
+    let failed = |status, error| refused(progress, status, error);
+    let aborted = |status, error| Refusal { outcome: Outcome::Aborted, ..refused(progress, status, error) };
+    let ended = match over {
+        // With the connection, for what came on it.
+        Some(true) => failed(0, ErrorType::Malformed),
+        _ if worker.is_draining() => aborted(0, ErrorType::Shutdown),
+        _ => aborted(CLIENT_CLOSED_REQUEST, ErrorType::ClientAbort),
+    };
+    let kinds = [
+        (lost.malformed, failed(0, ErrorType::Malformed)),
+        (lost.refused, failed(0, ErrorType::Overload)),
+        (lost.ended, ended),
+    ];
+    let mut stands_for = u64::from(over == Some(true));
+    for (count, refusal) in kinds {
+        let here = stands_for.min(count);
+        stands_for -= here;
+        for _ in here..count {
+            worker.lane.stats().refusals.add(refusal.error);
+            worker.lane.record_refusal(&listener.first(), peer, &refusal);
+        }
+    }
 }
 
 /// Runs HTTP/2 streams on the connection's own worker.

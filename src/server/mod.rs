@@ -19,6 +19,7 @@ mod proxy_protocol;
 mod refusing;
 mod site;
 mod socket;
+mod streams;
 mod tls;
 mod tunnel;
 mod worker;

@@ -120,7 +120,8 @@ fn whatever_an_upstream_answers_the_next_client_gets_its_own_answer() {
         .limit("body_timeout", "\"200ms\"")
         .limit("response_timeout", "\"200ms\"");
     let mut gateway = Gateway::builder().set("server", "workers", "1").source(source).start();
-    for (number, (lie, _)) in lies.iter().enumerate() {
+    let mut cut = 0;
+    for (number, (lie, closes)) in lies.iter().enumerate() {
         let method = if number % 8 == 0 { "HEAD" } else { "GET" };
         let mut connection = Connection::open(gateway.address());
         connection.send(&request(method, format!("/lie/{number}")).head_bytes());
@@ -133,12 +134,20 @@ fn whatever_an_upstream_answers_the_next_client_gets_its_own_answer() {
         for turn in 0..2 {
             let path = format!("/next/{number}/{turn}");
             let next = get(&path).send(gateway.address());
+            // The upstream closed a connection on which it had the request: nobody can know what
+            // it did with it, so that it is not sent again, and nobody gets another's answer.
+            if turn == 0 && *closes && next.status == 502 {
+                assert!(String::from_utf8_lossy(&next.body).contains("upstream_reset"), "{next:?}");
+                cut += 1;
+                continue;
+            }
             assert!(
                 next.status == 200 && next.complete && next.body == path.as_bytes(),
                 "behind {shown:?}: {next:?}"
             );
         }
     }
+    assert!(cut * 100 <= count, "{cut} of {count} answers were cut off");
     let records = gateway.finish();
     assert_gapless(&records);
     assert_eq!(records.len(), 3 * count);
