@@ -60,6 +60,8 @@ use uuid::Uuid;
 
 /// Threads of the runtime behind the front: admin, shippers.
 const BACKGROUND_THREADS: usize = 2;
+/// Files that are open for other things than connections.
+const OTHER_FILES: usize = 256;
 /// Between two looks at whether a stop has come to its end.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -110,6 +112,8 @@ impl Gateway {
         let boot = Uuid::now_v7();
         let instance = config.instance.clone().unwrap_or_else(machine::host_name);
         let workers = machine::worker_count(config.server.workers);
+        // A client and its upstream connection each; the rest of the process needs a few.
+        machine::raise_open_files((2 * workers * config.server.max_connections + OTHER_FILES) as u64);
         let metrics = Families::new()?;
         let entrance_options = entrances::options(&config);
         let entrances = Entrances::new(&config, &entrance_options, &metrics)?;

@@ -148,3 +148,17 @@ fn both_families_can_have_one_port() {
     assert_eq!(one(&records, "/four").text("client.address"), "127.0.0.1");
     assert_eq!(origin.one("/six").all("x-forwarded-for"), ["::1"]);
 }
+
+#[test]
+fn the_limit_of_open_files_is_raised_as_far_as_the_system_allows() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let own = getrlimit(Resource::Nofile);
+    let Some(hard) = own.maximum else { return };
+    // What a gateway inherits is one below what it may have.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(hard - 1), maximum: own.maximum }).unwrap();
+    let gateway = Gateway::before(&Origin::start().url());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = line["Max open files".len()..].split_whitespace().take(2).collect();
+    assert_eq!(numbers, [hard.to_string(), hard.to_string()]);
+}
