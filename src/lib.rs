@@ -27,7 +27,7 @@
 //! * No credential leaves the request path.
 //!
 //! # Who may import whom
-//! Lowest first: `bucket` `clock` `error_chain` `http1` `metrics` `record` `secret` `timer`, then
+//! Lowest first: `bucket` `call` `clock` `error_chain` `http1` `metrics` `record` `secret` `timer`, then
 //! `routes` `format` `identity` `spool`, then `inspect`, then `capture` `journal` `recorder`
 //! `enrich` `pack` `deliver` `evidence`, then
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
@@ -36,6 +36,7 @@
 pub mod admin;
 pub mod app;
 pub mod bucket;
+pub mod call;
 pub mod capture;
 pub mod cli;
 pub mod clock;

@@ -3,10 +3,12 @@
 use super::actors::Actors;
 use super::keys::Signer;
 use super::own;
+use super::pauses::Pauses;
 use super::session_file::SessionFile;
 use crate::clock::Clock;
 use crate::deliver::{
-    Destination, DestinationOptions, DestinationStatus, DirStore, S3Store, Shipper, StatusCell, Store,
+    Destination, DestinationOptions, DestinationStatus, DirStore, S3Store, Shipper, ShipperControl,
+    StatusCell, Store,
 };
 use crate::enrich::add_meaning;
 use crate::error_chain::Chain;
@@ -28,6 +30,8 @@ use uuid::Uuid;
 const GZIP_LEVEL: u32 = 1;
 /// Between two looks at whether a packer or shipper has ended.
 const LOOK: Duration = Duration::from_millis(20);
+/// For the last batch of a paused destination at a stop.
+const PAUSED_FLUSH: Duration = Duration::from_secs(2);
 /// How much lower than the workers packers stand in the scheduler's order.
 const NICE: i32 = 5;
 
@@ -44,11 +48,23 @@ pub(super) struct Common {
     pub(super) actors: Arc<Actors>,
     pub(super) session_gap: Duration,
     pub(super) runtime: tokio::runtime::Handle,
+    pub(super) pauses: Pauses,
+}
+
+/// The way to a store.
+pub(super) fn store(store: &Store, clock: &Clock) -> Arc<dyn Destination> {
+    match store {
+        Store::Dir { path } => Arc::new(DirStore::new(path)),
+        Store::S3(bucket) => Arc::new(S3Store::new(bucket, clock.clone())),
+    }
 }
 
 /// One running destination.
-struct Running {
-    status: Arc<StatusCell>,
+pub(super) struct Running {
+    /// What it runs with.
+    pub(super) options: DestinationOptions,
+    pub(super) control: ShipperControl,
+    pub(super) status: Arc<StatusCell>,
     outbox: Arc<OnceLock<Arc<Outbox>>>,
     packer: PackerControl,
     thread: JoinHandle<()>,
@@ -57,7 +73,7 @@ struct Running {
 
 /// All running destinations.
 pub(super) struct Delivery {
-    common: Common,
+    pub(super) common: Common,
     running: Mutex<Vec<Running>>,
 }
 
@@ -89,13 +105,9 @@ impl Delivery {
 
     fn start_one(&self, options: &DestinationOptions) -> std::io::Result<Running> {
         let common = &self.common;
-        let store: Arc<dyn Destination> = match &options.store {
-            Store::Dir { path } => Arc::new(DirStore::new(path)),
-            Store::S3(bucket) => Arc::new(S3Store::new(bucket, common.clock.clone())),
-        };
         let shipper = Shipper::new(
             &options.name,
-            store,
+            store(&options.store, &common.clock),
             &options.prefix,
             common.boot,
             options.retention,
@@ -103,7 +115,10 @@ impl Delivery {
         )
         .with_concurrency(options.concurrency)
         .with_public_keys(vec![common.signer.public()]);
-        let status = shipper.status();
+        let (status, ship) = (shipper.status(), shipper.control());
+        if self.common.pauses.is_paused(&options.name) {
+            ship.pause();
+        }
         own::watch_destination(&status, &common.journal);
         let (ready, outbox_ready) = oneshot::channel::<Arc<Outbox>>();
         let outbox = Arc::new(OnceLock::new());
@@ -124,7 +139,15 @@ impl Delivery {
                 tracing::error!(destination = name, error = %Chain(&error), "a packer ended");
             }
         })?;
-        Ok(Running { status, outbox, packer: control, thread, shipper })
+        Ok(Running {
+            options: options.clone(),
+            control: ship,
+            status,
+            outbox,
+            packer: control,
+            thread,
+            shipper,
+        })
     }
 
     fn packer(&self, options: &DestinationOptions) -> Packer {
@@ -191,7 +214,13 @@ impl Delivery {
         }
         let busy =
             |destination: &Running| !destination.thread.is_finished() || !destination.shipper.is_finished();
-        while running.iter().any(busy) && Instant::now() < deadline {
+        // What is paused delivers nothing: there is no more to wait for than its last batch.
+        let paused_deadline = deadline.min(Instant::now() + PAUSED_FLUSH);
+        let waits = |destination: &Running| {
+            let until = if destination.control.is_paused() { paused_deadline } else { deadline };
+            busy(destination) && Instant::now() < until
+        };
+        while running.iter().any(waits) {
             std::thread::sleep(LOOK);
         }
         for destination in running {
@@ -209,7 +238,8 @@ impl Delivery {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Running>> {
+    /// All that run.
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

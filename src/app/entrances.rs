@@ -209,11 +209,16 @@ pub fn certificate_warnings(config: &Config) -> Result<Vec<String>, StartError> 
         let tls = Tls::new(options.clone());
         let tls = tls.map_err(|source| StartError::Tls { address: listener.address.clone(), source })?;
         let shown = tls.standing().certificates;
-        out.extend(
-            shown.iter().filter_map(|shown| Some(format!("certificate {} {}", shown.file, warning(shown)?))),
-        );
+        out.extend(told(&shown));
+    }
+    if let Some(tls) = super::admin_listener::tls(&config.admin)? {
+        out.extend(told(&tls.standing().certificates));
     }
     Ok(out)
+}
+
+fn told(shown: &[Shown]) -> impl Iterator<Item = String> {
+    shown.iter().filter_map(|shown| Some(format!("certificate {} {}", shown.file, warning(shown)?)))
 }
 
 fn first_name(shown: &Shown) -> String {

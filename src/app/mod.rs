@@ -13,11 +13,13 @@
 
 mod actors;
 mod admin_listener;
+mod control;
 mod delivery;
 mod entrances;
 mod keys;
 mod machine;
 mod own;
+mod pauses;
 mod recovery;
 mod rings;
 mod session_file;
@@ -31,6 +33,7 @@ pub use keys::fingerprinter_at_rest;
 pub use site::{durabilities, odd_paths, routes, table};
 pub use start_error::StartError;
 
+use crate::admin::{self, Access};
 use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
@@ -45,8 +48,10 @@ use crate::server::{self, ListenError, SiteOptions, SocketFiles, Sockets, Stage}
 use crate::spool::Spool;
 use crate::spool::fs::{Fs, SystemFs};
 use actors::Actors;
+use control::ControlDesk;
 use delivery::Delivery;
 use entrances::Entrances;
+use pauses::Pauses;
 use recovery::Recovery;
 use status::StatusView;
 use std::io;
@@ -78,6 +83,7 @@ pub struct Gateway {
     delivery: Arc<Delivery>,
     recovery: Option<recovery::Handle>,
     admin_stop: watch::Sender<bool>,
+    access: Arc<Access>,
     actors: Arc<Actors>,
     metrics: Families,
     journal: Journal,
@@ -121,6 +127,7 @@ impl Gateway {
         let shared = server::shared(&places);
         let mut sockets = Sockets::new(workers);
         sockets.bind_ports(&places)?;
+        let admin_tls = admin_listener::tls(&config.admin)?;
         let admin_listener = std::net::TcpListener::bind(config.admin.listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
 
@@ -201,6 +208,7 @@ impl Gateway {
             actors: Arc::clone(&actors),
             session_gap: config.meaning.session_gap,
             runtime: background.handle().clone(),
+            pauses: Pauses::new(spool.dir()),
         }));
         let view = Arc::new(StatusView::new(status::Parts {
             instance,
@@ -222,14 +230,24 @@ impl Gateway {
         }
         let admin_stop = watch::Sender::new(false);
         let address = config.admin.listen;
-        let admin = admin_listener::serve(
+        let access = Access::new(config.admin.tokens.clone(), clock.clone());
+        let parts = admin::Parts {
+            control: Arc::new(ControlDesk {
+                view: Arc::clone(&view),
+                delivery: Arc::clone(&delivery),
+                journal: journal.clone(),
+            }),
+            view: Arc::clone(&view) as Arc<dyn admin::View>,
+            access: Arc::clone(&access),
+            metrics: metrics.clone(),
+        };
+        background.spawn(admin_listener::serve(
             address,
             admin_listener,
-            Arc::clone(&view),
-            metrics.clone(),
+            admin_tls,
+            parts,
             admin_stop.subscribe(),
-        );
-        background.spawn(admin);
+        ));
 
         let mut gateway = Self {
             site: watch::Sender::new(site),
@@ -241,6 +259,7 @@ impl Gateway {
             delivery,
             recovery: None,
             admin_stop,
+            access,
             actors,
             metrics,
             journal,
@@ -333,6 +352,8 @@ impl Gateway {
         self.entrances.reload(&merged)?;
         self.actors.reload(&merged, directory);
         self.site.send_replace(Arc::new(site));
+        self.access.set_tokens(merged.admin.tokens.clone());
+        self.delivery.reload(&merged.destinations);
         self.view.set_sources(&merged);
         *config = merged;
         if !reload.is_empty() {

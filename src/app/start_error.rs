@@ -31,6 +31,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// What the admin listener needs for TLS can't be had.
+    #[error("[admin] certificates")]
+    AdminTls(#[source] TlsError),
     /// The spool can't be opened.
     #[error("[spool] dir: cannot use {dir}")]
     Spool {

@@ -52,6 +52,7 @@ pub(super) struct StatusView {
 #[derive(Default)]
 struct Own {
     sources: Vec<Value>,
+    destinations: Vec<String>,
     config_problem: Option<String>,
     phase: Phase,
     recovered: bool,
@@ -86,7 +87,14 @@ impl StatusView {
                 "upstream": options.upstream.listed(),
             })
         };
-        self.lock().sources = config.sources.iter().map(source).collect();
+        let mut own = self.lock();
+        own.sources = config.sources.iter().map(source).collect();
+        own.destinations = config.destinations.iter().map(|destination| destination.name.clone()).collect();
+    }
+
+    /// Whether the configuration has a destination of this name, be it that it runs or not.
+    pub(super) fn knows_destination(&self, name: &str) -> bool {
+        self.lock().destinations.iter().any(|known| known == name)
     }
 
     pub(super) fn set_config_problem(&self, problem: Option<String>) {

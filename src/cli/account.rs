@@ -1,6 +1,6 @@
 //! `onrecord account`: whether every record that was taken is somewhere.
 
-use super::{AccountArgs, http_get, print_error};
+use super::{AccountArgs, AdminArgs, print_error};
 use crate::clock::Clock;
 use crate::evidence::{Account, account};
 use crate::pack::manifest::lane_text;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &AccountArgs) -> ExitCode {
     print!("{found}");
     let mut whole = found.is_whole();
     if let Some(url) = &args.status {
-        match status(url) {
+        match status(&args.admin, url) {
             Ok(status) => whole &= judge(&status, &found),
             Err(error) => {
                 print_error(&*error);
@@ -65,10 +65,10 @@ struct Row {
     difference: i64,
 }
 
-fn status(url: &str) -> Result<Status, Box<dyn std::error::Error>> {
+fn status(admin: &AdminArgs, url: &str) -> Result<Status, Box<dyn std::error::Error>> {
     let url = url.trim_end_matches('/');
     let url = if url.ends_with("/api/v1/status") { url.to_owned() } else { format!("{url}/api/v1/status") };
-    Ok(serde_json::from_slice(&http_get::get(&url)?)?)
+    Ok(serde_json::from_slice(&admin.get(&url)?)?)
 }
 
 /// Prints the law as the running gateway states it, and says whether it holds.

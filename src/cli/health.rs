@@ -1,7 +1,7 @@
 //! `onrecord health`: asks a running gateway how it is, for containers and supervisors.
 
-use super::{HealthArgs, http_get, print_error};
-use http::StatusCode;
+use super::{HealthArgs, print_error};
+use http::{Method, StatusCode};
 use serde::Deserialize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +16,7 @@ struct Readiness {
 pub(super) fn health(args: &HealthArgs) -> ExitCode {
     let path = if args.live { "/healthz" } else { "/readyz" };
     let url = format!("{}{path}", args.url.trim_end_matches('/'));
-    match http_get::ask(&url, Duration::from_millis(args.timeout)) {
+    match args.admin.ask(Method::GET, &url, Duration::from_millis(args.timeout)) {
         Ok((status, _)) if status.is_success() => {
             println!("{}", if args.live { "alive" } else { "ready" });
             ExitCode::SUCCESS
@@ -44,6 +44,7 @@ fn reasons(status: StatusCode, body: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::AdminArgs;
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -59,7 +60,10 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8_lossy(&asked[..count]).into_owned()
         });
-        (health(&HealthArgs { url, live, timeout: 10_000 }), asked.join().unwrap())
+        (
+            health(&HealthArgs { url, live, timeout: 10_000, admin: AdminArgs::default() }),
+            asked.join().unwrap(),
+        )
     }
 
     #[test]
@@ -84,7 +88,10 @@ mod tests {
     fn a_listener_that_says_nothing_is_not_waited_for() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
-        assert_eq!(health(&HealthArgs { url, live: false, timeout: 50 }), ExitCode::FAILURE);
+        assert_eq!(
+            health(&HealthArgs { url, live: false, timeout: 50, admin: AdminArgs::default() }),
+            ExitCode::FAILURE
+        );
     }
 
     #[test]

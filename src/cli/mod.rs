@@ -6,11 +6,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
 mod account;
+mod admin_call;
 mod check;
 pub mod demo;
+mod destinations;
 mod fingerprint;
 mod health;
-mod http_get;
 mod keygen;
 pub mod log;
 mod place;
@@ -20,9 +21,12 @@ mod routes;
 pub mod run;
 pub mod sample;
 mod signals;
+mod token;
 pub mod traffic;
 mod verify;
 
+pub use admin_call::AdminArgs;
+pub use destinations::{Destinations, DestinationsArgs, HistoryArgs, OneArgs};
 pub use place::PlaceArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -39,6 +43,8 @@ Examples:
   onrecord check --config proxy.toml   tell all mistakes of a file at once
   onrecord run --config proxy.toml     run the gateway until SIGTERM
   onrecord account objects             account for each record taken, from the manifests
+  onrecord destinations list           where records go, and whether they arrive
+  onrecord token --name ann --role operator   let somebody in at the admin listener
   onrecord health                      is the gateway of this machine ready? exit code 0 or 1
   onrecord routes test GET /users/me   which route does a request take, and why?
   onrecord sample                      an API to put the gateway before, when there is none at hand
@@ -95,6 +101,20 @@ pub enum Command {
     /// filtered + declared + open + in the spool. Manifests alone account for what
     /// has left; with the status of a running gateway the rest is counted too.
     Account(AccountArgs),
+    /// See and control the destinations of a running gateway
+    ///
+    /// `list` and `show` tell how they are, `history` what became of them. `probe` finds
+    /// out whether a store takes objects, `retry` does not wait for the back-off to end,
+    /// `pause` and `resume` hold over restarts. Where [admin] tokens are configured, one
+    /// is needed; to change something always.
+    Destinations(DestinationsArgs),
+    /// Make a token for the admin listener
+    ///
+    /// Prints the token, and on standard error the line for [admin] tokens that lets it
+    /// in; with --out the token goes to a file (0600) and the line to standard output.
+    /// The configuration knows nothing but its hash: keep the token, it can't be shown
+    /// again.
+    Token(TokenArgs),
     /// Ask a running gateway whether it is ready, for containers and supervisors
     ///
     /// Exit code 0: it takes requests and records them. Exit code 1: it does not, and
@@ -192,6 +212,32 @@ pub struct AccountArgs {
     /// The admin listener of the running gateway, such as http://127.0.0.1:9464
     #[arg(long, value_name = "URL")]
     pub status: Option<String>,
+    /// Who asks there.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// What `onrecord token` takes.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Whose it is: who did what is known by this name
+    #[arg(long, value_name = "NAME", value_parser = token_name)]
+    pub name: String,
+    /// What it allows: to look, to look back as well, or to change something too
+    #[arg(long, value_name = "ROLE", value_parser = ["viewer", "auditor", "operator"])]
+    pub role: String,
+    /// Where the token goes; must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A name as the configuration takes it.
+fn token_name(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && !text.contains("..");
+    if fits { Ok(text.to_owned()) } else { Err("letters, digits, `.`, `_` and `-`, at most 64".to_owned()) }
 }
 
 /// What `onrecord health` takes.
@@ -206,6 +252,9 @@ pub struct HealthArgs {
     /// For the whole answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     pub timeout: u64,
+    /// Who asks.
+    #[command(flatten)]
+    pub admin: AdminArgs,
 }
 
 /// What `onrecord sample` takes.
@@ -307,6 +356,8 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Account(args) => account::run(&args),
+        Command::Destinations(args) => destinations::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Health(args) => health::health(&args),
         Command::Routes(command) => routes::run(&command),
         Command::Sample(args) => sample::run(&args),
@@ -355,6 +406,13 @@ mod tests {
             "onrecord demo --dir d --no-traffic --gateway-listen 127.0.0.1:1 --admin-listen 127.0.0.1:2",
             "onrecord account objects --status http://127.0.0.1:9464",
             "onrecord health --url http://127.0.0.1:9464 --live --timeout 500",
+            "onrecord health --token-file t --ca ca.pem",
+            "onrecord destinations list --url https://gw:9464 --ca ca.pem --token-file t --format json",
+            "onrecord destinations show main",
+            "onrecord destinations history main --limit 10 --before 7",
+            "onrecord destinations probe main",
+            "onrecord destinations pause main --format json",
+            "onrecord token --name ann --role operator --out t",
             "onrecord routes list --config proxy.toml --source cma --format json",
             "onrecord routes list --catalogue microcms --api-host blog.microcms.io",
             "onrecord routes test PUT /a --header X-A:b --catalogue own.toml",

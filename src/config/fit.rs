@@ -91,7 +91,7 @@ fn listeners(document: &Document<'_>, file: &File) {
         }
     }
     shared_addresses(document, &seen);
-    let admin = &file.admin_listen;
+    let admin = &file.admin.listen;
     let clash =
         |listen: SocketAddr| (listen == admin.value && listen.port() != 0) || covers_ip(listen, admin.value);
     if let Some((_, listen)) = seen.iter().find(|(_, listen)| listen.value.ip().is_some_and(clash)) {

@@ -170,8 +170,12 @@ pub struct ActorsOptions {
 /// The admin listener (`[admin]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminOptions {
-    /// Its address, on loopback.
+    /// Its address; off loopback only with tokens and certificates.
     pub listen: SocketAddr,
+    /// Who may do what; none: whoever reaches it may look, and nobody may act.
+    pub tokens: Vec<crate::admin::Token>,
+    /// Certificates to show; none: it speaks plain HTTP.
+    pub certificates: Vec<crate::server::CertificateFiles>,
 }
 
 /// Signing (`[evidence]`).
@@ -221,7 +225,11 @@ impl Default for ActorsOptions {
 
 impl Default for AdminOptions {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
+            tokens: Vec::new(),
+            certificates: Vec::new(),
+        }
     }
 }
 
@@ -311,7 +319,7 @@ impl From<raw::File> for Config {
             redact: file.redact,
             meaning: file.meaning,
             actors: file.actors,
-            admin: AdminOptions { listen: file.admin_listen.value },
+            admin: file.admin.options,
             evidence: file.evidence,
             log: file.log,
         }

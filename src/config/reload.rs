@@ -51,7 +51,7 @@ impl Config {
         let mut running = self.clone();
         let mut out = Changes::default();
         compare!(out, "", running, new;
-            live: redact.query, actors.directory, log.level;
+            live: redact.query, actors.directory, log.level, admin.tokens;
             restart: instance, server.workers, server.grace, server.flush, server.max_connections,
                 server.max_in_flight, acme.agreed, acme.options.directory, acme.options.contact,
                 acme.options.ca, acme.options.dir, client_limits.connections, client_limits.in_flight,
@@ -59,7 +59,8 @@ impl Config {
                 ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
                 spool.segment_bytes, spool.segment_age, spool.sync_interval, meaning.bodies, meaning.session_gap,
                 actors.fingerprint_key,
-                actors.fingerprint_key_name, actors.names, actors.emails, actors.learned_for, admin.listen, evidence.key,
+                actors.fingerprint_key_name, actors.names, actors.emails, actors.learned_for, admin.listen,
+                admin.certificates, evidence.key,
                 evidence.previous_key, evidence.anchor, evidence.name, log.format;
         );
         for source in &mut running.sources {
@@ -147,20 +148,22 @@ fn compare_destination(
     new: &DestinationOptions,
 ) {
     let dotted = format!("{path}.");
-    // What says which records are whose, and where they lie, belongs to the manifest chain from its start.
+    // What says which records are whose belongs to the manifest chain from its start. The way to
+    // the store is taken anew, and what waits is sent there.
     compare!(out, dotted, running, new;
-        restart: interval, object_bytes, heartbeat, retention, retention_days, prefix, sources, own_records, timestamps,
-            concurrency;
+        live: retention, concurrency;
+        restart: interval, object_bytes, heartbeat, retention_days, prefix, sources, own_records, timestamps;
     );
-    match (&running.store, &new.store) {
+    match (&mut running.store, &new.store) {
         (Store::Dir { path: old }, Store::Dir { path: new }) => {
             if old != new {
-                out.restart.push(format!("{dotted}path"));
+                out.live.push(format!("{dotted}path"));
+                old.clone_from(new);
             }
         }
         (Store::S3(running), Store::S3(new)) => {
             compare!(out, dotted, running, new;
-                restart: bucket.name, bucket.region, bucket.endpoint, bucket.path_style, bucket.profile,
+                live: bucket.name, bucket.region, bucket.endpoint, bucket.path_style, bucket.profile,
                     bucket.keys, storage_class, object_lock, multipart_bytes, put_timeout;
             );
         }

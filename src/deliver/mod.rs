@@ -6,6 +6,7 @@
 //! retention is over; a pure state machine says what is next.
 
 mod attempt;
+mod control;
 mod destination;
 mod dir;
 mod options;
@@ -16,11 +17,12 @@ mod status;
 
 pub use crate::format::Timestamps;
 pub use attempt::{Errand, Outcome, Work};
+pub use control::{ShipSettings, ShipperControl};
 pub use destination::{
     Advice, Body, BoxFuture, Cause, Created, Destination, Object, ObjectKind, ProbeReport, PutError, probe,
 };
 pub use dir::DirStore;
 pub use options::{DestinationOptions, Store};
 pub use s3::{LockMode, ObjectLock, S3Options, S3Store};
-pub use shipper::{Next, Shipper, ShipperControl};
+pub use shipper::{Next, Shipper};
 pub use status::{DestinationStatus, StatusCell};

@@ -4,6 +4,7 @@
 //! in what came of it; [`Shipper::run`] does that in a loop with the time that passes.
 
 use super::attempt::{Errand, Outcome, Work};
+use super::control::{ShipSettings, ShipperControl};
 use super::destination::{Advice, Created, Destination, PutError};
 use super::state::{Effect, Event, Phase, State, is_expired};
 use super::status::StatusCell;
@@ -20,24 +21,6 @@ const CONCURRENT: usize = 4;
 /// So often time is let pass for the state machine.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Halts and resumes a shipper.
-#[derive(Clone, Debug)]
-pub struct ShipperControl {
-    paused: Arc<watch::Sender<bool>>,
-}
-
-impl ShipperControl {
-    /// Begins nothing more until resumed.
-    pub fn pause(&self) {
-        self.paused.send_replace(true);
-    }
-
-    /// Goes on.
-    pub fn resume(&self) {
-        self.paused.send_replace(false);
-    }
-}
-
 /// What to do now.
 #[derive(Debug)]
 pub enum Next {
@@ -51,11 +34,8 @@ pub enum Next {
 
 /// Ships what lies in an outbox.
 pub struct Shipper {
-    store: Arc<dyn Destination>,
     prefix: String,
     boot: Uuid,
-    retention: Duration,
-    concurrency: usize,
     clock: Clock,
     status: Arc<StatusCell>,
     state: State,
@@ -65,6 +45,10 @@ pub struct Shipper {
     /// What the store is asked before the first batch goes to it. Each step by itself, so
     /// that what has arrived is not asked of the store again.
     first: VecDeque<Work>,
+    /// The public keys that the store is to hold.
+    keys: Vec<String>,
+    /// Which way to the store all of this is about.
+    way: u64,
     /// What of the batch under way has arrived: its number and objects.
     arrived: (u64, HashSet<usize>),
 }
@@ -85,35 +69,35 @@ impl Shipper {
             name.clone_into(&mut status.name);
             status.place = store.place();
         });
-        let (sender, paused) = watch::channel(false);
+        let control = ShipperControl::new(ShipSettings { store, retention, concurrency: CONCURRENT, way: 0 });
         Self {
-            store,
             prefix: prefix.to_owned(),
             boot,
-            retention,
-            concurrency: CONCURRENT,
             clock,
             status,
             state: State::default(),
             random: fastrand::Rng::new(),
-            control: ShipperControl { paused: Arc::new(sender) },
-            paused,
+            paused: control.subscribe(),
+            control,
             first: VecDeque::from([Work::Probe]),
+            keys: Vec::new(),
+            way: 0,
             arrived: (0, HashSet::new()),
         }
     }
 
     /// Sends at most so many objects at once; at least one.
     #[must_use]
-    pub fn with_concurrency(mut self, objects: usize) -> Self {
-        self.concurrency = objects.max(1);
+    pub fn with_concurrency(self, objects: usize) -> Self {
+        self.control.change(|settings| settings.concurrency = objects.max(1));
         self
     }
 
     /// Publishes these keys (each as `name+id+base64`) before anything else.
     #[must_use]
     pub fn with_public_keys(mut self, keys: Vec<String>) -> Self {
-        self.first.extend(keys.into_iter().map(Work::Key));
+        self.first.extend(keys.iter().cloned().map(Work::Key));
+        self.keys.extend(keys);
         self
     }
 
@@ -142,11 +126,20 @@ impl Shipper {
         loop {
             match self.next(&outbox) {
                 Next::Paused => {
-                    // The sender lives as long as this shipper does.
-                    let _ = self.paused.wait_for(|paused| !paused).await;
+                    // Time goes on, and with it retention.
+                    let resumed = tokio::time::timeout(TICK, self.paused.wait_for(|paused| !paused)).await;
+                    if resumed.is_err() && outbox.is_closed() {
+                        break;
+                    }
                 }
                 Next::Idle => {
-                    if outbox.next_waiting().await.is_none() {
+                    let is_over = tokio::select! {
+                        batch = outbox.next_waiting() => batch.is_none(),
+                        // What nobody waits for is no haste of a later failure's.
+                        () = self.control.woken() => false,
+                        _ = self.paused.changed() => false,
+                    };
+                    if is_over {
                         break;
                     }
                 }
@@ -154,8 +147,7 @@ impl Shipper {
                     let attempt = work.attempt(&self.errand());
                     let outcome = self.watched(&outbox, attempt).await;
                     if let Some(pause) = self.finish(&outbox, outcome) {
-                        tokio::time::sleep(pause).await;
-                        self.tick(&outbox);
+                        self.rest(&outbox, pause).await;
                     }
                 }
             }
@@ -165,18 +157,20 @@ impl Shipper {
 
     /// What is to be done now.
     pub fn next(&mut self, outbox: &Outbox) -> Next {
-        if *self.paused.borrow_and_update() {
-            self.event(Event::Pause);
-            self.refresh(outbox);
-            return Next::Paused;
-        }
-        if self.state.phase() == Phase::Paused {
-            self.event(Event::Resume);
+        self.look_for_another_way();
+        let is_paused = *self.paused.borrow_and_update();
+        match is_paused {
+            true => drop(self.event(Event::Pause)),
+            false if self.state.phase() == Phase::Paused => drop(self.event(Event::Resume)),
+            false => {}
         }
         self.refresh(outbox);
-        // While the store does not answer, retention still goes on.
+        // While the store does not answer, or nothing is sent, retention still goes on.
         for batch in outbox.waiting() {
             self.expire(outbox, &batch);
+        }
+        if is_paused {
+            return Next::Paused;
         }
         let work = match self.first.front() {
             Some(work) => work.clone(),
@@ -199,14 +193,29 @@ impl Shipper {
         Next::Work(work)
     }
 
+    /// Begins anew when the store was replaced: nothing is known of the new one.
+    fn look_for_another_way(&mut self) -> bool {
+        let way = self.control.settings().way;
+        let is_another = way != self.way;
+        if is_another {
+            self.way = way;
+            self.first =
+                std::iter::once(Work::Probe).chain(self.keys.iter().cloned().map(Work::Key)).collect();
+            self.arrived = (0, HashSet::new());
+            self.status.change(|status| status.honours_conditions = None);
+        }
+        is_another
+    }
+
     /// What an attempt needs.
     #[must_use]
     pub fn errand(&self) -> Errand {
+        let ShipSettings { store, concurrency, .. } = self.control.settings();
         Errand {
-            store: Arc::clone(&self.store),
+            store,
             prefix: self.prefix.clone(),
             boot: self.boot,
-            concurrency: self.concurrency,
+            concurrency,
             status: Arc::clone(&self.status),
         }
     }
@@ -221,6 +230,11 @@ impl Shipper {
     /// Takes in what came of an attempt; returns the pause before the next one, if there
     /// has to be one.
     pub fn finish(&mut self, outbox: &Outbox, outcome: Outcome) -> Option<Duration> {
+        // What a store that was replaced meanwhile has said counts for nothing; but a manifest
+        // that arrived there closed a whole batch.
+        if self.look_for_another_way() && !matches!(outcome, Outcome::Manifest(_, Ok(_))) {
+            return None;
+        }
         let result = match outcome {
             Outcome::Probed(result) => result.map(|honours| {
                 self.status.change(|status| status.honours_conditions = Some(honours));
@@ -285,7 +299,7 @@ impl Shipper {
     fn expire(&mut self, outbox: &Outbox, batch: &Batch) -> bool {
         let packed = packed_at(batch);
         let left = batch.manifest.objects.len() > batch.expired.len();
-        if !left || !is_expired(packed, self.clock.unix_microseconds(), self.retention) {
+        if !left || !is_expired(packed, self.clock.unix_microseconds(), self.control.settings().retention) {
             return false;
         }
         let all: Vec<Expired> = (0..batch.manifest.objects.len())
@@ -319,6 +333,23 @@ impl Shipper {
         }
     }
 
+    /// Waits for so long after a failure, or until it is told to try again or to pause.
+    async fn rest(&mut self, outbox: &Outbox, pause: Duration) {
+        let over = tokio::time::Instant::now() + pause;
+        loop {
+            let step = (tokio::time::Instant::now() + TICK).min(over);
+            let is_over = tokio::select! {
+                () = tokio::time::sleep_until(step) => step == over,
+                () = self.control.woken() => true,
+                _ = self.paused.changed() => true,
+            };
+            self.tick(outbox);
+            if is_over {
+                return;
+            }
+        }
+    }
+
     /// Takes a step and returns the pause that it asks for.
     fn event(&mut self, event: Event) -> Duration {
         let state = std::mem::take(&mut self.state);
@@ -348,9 +379,11 @@ impl Shipper {
         let now = self.clock.unix_microseconds();
         let failing_for = self.state.trouble.as_ref().map(|t| self.clock.monotonic().saturating_sub(t.since));
         let oldest = waiting.first().map(|batch| packed_at(batch));
-        let retention = u64::try_from(self.retention.as_micros()).unwrap_or(u64::MAX);
+        let ShipSettings { store, retention, .. } = self.control.settings();
+        let retention = u64::try_from(retention.as_micros()).unwrap_or(u64::MAX);
         let trouble = self.state.trouble.as_ref();
         self.status.change(|status| {
+            status.place = store.place();
             status.state = self.state.phase();
             status.cause = trouble.map(|trouble| trouble.cause);
             status.words = trouble.map(|trouble| trouble.words.clone());

@@ -12,7 +12,7 @@ const MAX_KEYS: usize = 200;
 const MAX_WORDS: usize = 1000;
 
 /// Every value of `event.action` in the gateway's own records.
-pub const ACTIONS: [&str; 12] = [
+pub const ACTIONS: [&str; 17] = [
     "start",
     "stop",
     "recovery",
@@ -25,6 +25,11 @@ pub const ACTIONS: [&str; 12] = [
     "durability_trouble",
     "durability_restored",
     "clock_jump",
+    "destination_probe",
+    "destination_retry",
+    "destination_pause",
+    "destination_resume",
+    "access_refused",
 ];
 
 /// Who did it.
@@ -47,6 +52,15 @@ impl<'a> Actor<'a> {
     pub const fn signal(name: &'a str) -> Self {
         Self { kind: "service", id: name }
     }
+
+    /// Who showed the token of this name to the control API.
+    #[must_use]
+    pub const fn token(name: &'a str) -> Self {
+        Self { kind: "user", id: name }
+    }
+
+    /// Somebody who showed no token that is known.
+    pub const NOBODY: Actor<'static> = Actor { kind: "anonymous", id: "" };
 }
 
 /// Why records are not as safe as they should be.
@@ -142,6 +156,24 @@ pub enum Event<'a> {
     DurabilityTrouble(Trouble<'a>),
     /// That is over.
     DurabilityRestored(Trouble<'a>),
+    /// Somebody did something to a destination.
+    DestinationAct {
+        /// The destination.
+        name: &'a str,
+        /// What: `probe`, `retry`, `pause`, `resume`.
+        act: &'a str,
+        /// Where it was asked from.
+        address: std::net::IpAddr,
+        /// Why it was not done, or what came of a probe that failed.
+        failed: Option<&'a str>,
+    },
+    /// An address showed so many wrong tokens that it is not listened to for a while.
+    AccessRefused {
+        /// The address.
+        address: std::net::IpAddr,
+        /// For how many seconds.
+        seconds: u64,
+    },
     /// The wall clock moved by other than the time that went by.
     ClockJump {
         /// By how much, in microseconds; negative: backwards.
@@ -166,6 +198,13 @@ impl Event<'_> {
             Self::DurabilityTrouble(_) => "durability_trouble",
             Self::DurabilityRestored(_) => "durability_restored",
             Self::ClockJump { .. } => "clock_jump",
+            Self::DestinationAct { act, .. } => match act.as_bytes() {
+                b"probe" => "destination_probe",
+                b"pause" => "destination_pause",
+                b"resume" => "destination_resume",
+                _ => "destination_retry",
+            },
+            Self::AccessRefused { .. } => "access_refused",
         }
     }
 
@@ -177,7 +216,8 @@ impl Event<'_> {
             | Self::ConfigurationRefused
             | Self::SigningKeyChange { .. }
             | Self::FingerprintKeyChange { .. } => "configuration",
-            Self::DestinationState { .. } => "delivery",
+            Self::DestinationState { .. } | Self::DestinationAct { .. } => "delivery",
+            Self::AccessRefused { .. } => "access",
             Self::Gap { .. }
             | Self::DurabilityTrouble(_)
             | Self::DurabilityRestored(_)
@@ -191,7 +231,9 @@ impl Event<'_> {
             | Self::ConfigurationRefused
             | Self::Gap { .. }
             | Self::DurabilityTrouble(_)
-            | Self::DestinationState { cause: Some(_), .. } => Outcome::Failure,
+            | Self::DestinationState { cause: Some(_), .. }
+            | Self::DestinationAct { failed: Some(_), .. }
+            | Self::AccessRefused { .. } => Outcome::Failure,
             _ => Outcome::Success,
         }
     }
@@ -206,7 +248,9 @@ impl Event<'_> {
         writer.integer(Field::Outcome, self.outcome() as u64);
         writer.text(Field::Category, self.category());
         writer.text(Field::ActorType, by.kind);
-        writer.text(Field::ActorId, by.id);
+        if !by.id.is_empty() {
+            writer.text(Field::ActorId, by.id);
+        }
         self.attributes(&mut Attributes(writer));
         bytes
     }
@@ -249,6 +293,15 @@ impl Event<'_> {
                 Trouble::RefusingNew => out.text("durability.cause", "refusing_new"),
                 Trouble::CommitsStalled => out.text("durability.cause", "commits_stalled"),
             },
+            Self::DestinationAct { name, act: _, address, failed } => {
+                out.text("destination.name", name);
+                out.text("client.address", &address.to_string());
+                out.words("administration.failed", failed.unwrap_or_default());
+            }
+            Self::AccessRefused { address, seconds } => {
+                out.text("client.address", &address.to_string());
+                out.number("administration.refused_seconds", seconds);
+            }
             Self::ClockJump { microseconds } => {
                 out.0.own("clock.jump_microseconds", OwnValue::Number(microseconds));
             }

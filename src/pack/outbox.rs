@@ -381,6 +381,12 @@ impl Outbox {
         self.arrived.notify_one();
     }
 
+    /// Whether nothing more will be committed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// The oldest batch that waits, as soon as there is one; `None` when there
     /// is none and none will come. For one shipper.
     pub async fn next_waiting(&self) -> Option<Arc<Batch>> {

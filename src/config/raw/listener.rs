@@ -184,7 +184,7 @@ fn read_tls(table: Table<'_>) -> (Option<TlsOptions>, Option<At<()>>) {
     (present.then_some(options), acme)
 }
 
-fn certificate(item: &Item<'_>) -> Option<CertificateFiles> {
+pub(super) fn certificate(item: &Item<'_>) -> Option<CertificateFiles> {
     let Some(table) = item.inline(&CERTIFICATE) else {
         return item.wrong_type("{ chain = \"path\", key = \"path\" }");
     };

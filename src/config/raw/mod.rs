@@ -32,7 +32,6 @@ use super::reference::{Absent, Key, Kind, Section};
 use super::{ActorsOptions, EvidenceOptions, LogOptions, MeaningOptions, RedactOptions};
 use crate::capture::RingOptions;
 use item::Item;
-use std::net::SocketAddr;
 use table::Table;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -63,7 +62,7 @@ pub(crate) struct File {
     pub(crate) redact: RedactOptions,
     pub(crate) meaning: MeaningOptions,
     pub(crate) actors: ActorsOptions,
-    pub(crate) admin_listen: At<SocketAddr>,
+    pub(crate) admin: admin::Admin,
     pub(crate) evidence: EvidenceOptions,
     pub(crate) log: LogOptions,
 }
@@ -99,7 +98,7 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>
         redact: redact::read(root.table("redact")),
         meaning: meaning::read(root.table("meaning")),
         actors: actors::read(root.table("actors")),
-        admin_listen: admin::read(document, root.table("admin")),
+        admin: admin::read(document, root.table("admin")),
         evidence: evidence::read(root.table("evidence")),
         log: log::read(root.table("log")),
     };

@@ -58,14 +58,15 @@ fn added_and_removed_sections_need_a_restart() {
 }
 
 #[test]
-fn another_store_or_another_bucket_needs_a_restart() {
+fn another_type_of_store_needs_a_restart_and_another_way_to_the_same_type_does_not() {
     let dir = valid(&BUCKET.replace("type = \"s3\"\nbucket = \"audit-1\"", "type = \"dir\"\npath = \"p\""));
     let bucket = valid(BUCKET);
     assert_eq!(dir.reload(&bucket).restart, ["destination[vault].type"]);
     let other = valid(&BUCKET.replace("audit-1", "audit-2"));
-    assert_eq!(bucket.reload(&other).restart, ["destination[vault].bucket"]);
+    assert_eq!(bucket.reload(&other).live, ["destination[vault].bucket"]);
+    assert_eq!(bucket.reload(&other).config, other);
     let keys = "access_key_id = \"AKIA\"\nsecret_access_key = { env = \"S\" }\n";
     let reload = bucket.reload(&valid(&format!("{BUCKET}{keys}")));
-    assert_eq!(reload.restart, ["destination[vault].access_key_id"]);
-    assert!(reload.live.is_empty());
+    assert_eq!(reload.live, ["destination[vault].access_key_id"]);
+    assert!(reload.restart.is_empty());
 }

@@ -128,6 +128,14 @@ impl Tls {
         changed.then(|| self.reload(&options))
     }
 
+    /// What a handshake needs of a listener that speaks HTTP/1.1 alone.
+    #[must_use]
+    pub fn http1_config(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.current.load().loaded.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+
     /// How it stands.
     #[must_use]
     pub fn standing(&self) -> TlsStanding {

@@ -353,7 +353,8 @@ impl Gateway {
         output
     }
 
-    fn spawn(&mut self) {
+    /// Starts the process without waiting for it.
+    pub(crate) fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
