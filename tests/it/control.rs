@@ -34,7 +34,7 @@ impl Tokens {
 fn ask(gateway: &Gateway, method: &str, path: &str, token: &str) -> Response {
     let mut asked = request(method, path).host("localhost");
     if !token.is_empty() {
-        asked = asked.header("Authorization", &format!("Bearer {token}"));
+        asked = asked.header("Authorization", format!("Bearer {token}"));
     }
     asked.send(gateway.admin_address())
 }
