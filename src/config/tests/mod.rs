@@ -1,6 +1,7 @@
 //! Tests of the whole way from text to [`Config`](super::Config).
 
 mod accepted;
+mod access;
 mod described;
 mod refused;
 mod reloaded;

@@ -24,7 +24,7 @@ fn destination(line: &str) -> String {
 }
 
 /// Asserts that each text has exactly one problem, and that it holds these words.
-fn refused(cases: &[(String, &str)]) {
+pub(super) fn refused(cases: &[(String, &str)]) {
     for (text, wanted) in cases {
         let found = problems(text);
         assert_eq!(found.len(), 1, "{found:#?}\nin {text}");
@@ -399,18 +399,6 @@ fn spool_rings_and_destinations_have_folders_of_their_own() {
 }
 
 #[test]
-fn a_token_that_is_typed_for_its_hash_is_not_repeated() {
-    let told = problems(&format!(
-        "{SMALL}[admin]\ntokens = [{{ name = \"a\", role = \"viewer\", sha256 = \"onrecord_secret\" }}]\n"
-    ));
-    assert!(!told.is_empty() && !told.join("\n").contains("onrecord_secret"), "{told:?}");
-}
-
-fn token(name: &str, digit: &str) -> String {
-    format!("{{ name = \"{name}\", role = \"viewer\", sha256 = \"{}\" }}", digit.repeat(64))
-}
-
-#[test]
 fn the_small_sections_are_judged_too() {
     let with = |lines: &str| format!("{SMALL}{lines}\n");
     refused(&[
@@ -421,35 +409,6 @@ fn the_small_sections_are_judged_too() {
         (with("[redact]\nquery = [1]"), "redact.query[0]: must be a string"),
         (with("[actors]\ndirectory = \"actors.xlsx\""), "must be a .csv or .json file"),
         (with("[actors]\nfingerprint_key_name = \"a b\""), "is not a name"),
-        (with("[admin]\nlisten = \"[::]:9464\""), "no tokens and certificates: anybody could look in"),
-        (
-            with("[admin]\nlisten = \"[::]:9464\"\ncertificates = [{ chain = \"c.pem\" }]"),
-            "this section has no tokens",
-        ),
-        (
-            with(&format!("[admin]\nlisten = \"10.0.0.1:9464\"\ntokens = [{}]", token("a", "1"))),
-            "has no certificates",
-        ),
-        (
-            with(&format!("[admin]\ntokens = [{}, {}]", token("a", "1"), token("a", "2"))),
-            "tokens[1]: has the name of another token",
-        ),
-        (
-            with(&format!("[admin]\ntokens = [{}, {}]", token("a", "1"), token("b", "1"))),
-            "tokens[1]: is another one's token",
-        ),
-        (
-            with("[admin]\ntokens = [\"onrecord_secret\"]"),
-            "must be { name = \"…\", role = \"…\", sha256 = \"…\" }",
-        ),
-        (
-            with("[admin]\ntokens = [{ name = \"a\", role = \"admin\", sha256 = \"1\" }]"),
-            "role: must be one of viewer, auditor, operator",
-        ),
-        (
-            with("[admin]\ntokens = [{ name = \"a\", role = \"viewer\", sha256 = \"onrecord_secret\" }]"),
-            "its sha256 is not a hash of 64 hexadecimal digits",
-        ),
         (with("[evidence]\nname = \"a b\""), "must not hold spaces"),
         (with("[log]\nlevel = \"inof\""), "did you mean info?"),
         (with("[log]\nlevel = \"onrecord=loud\""), "is not a level or filter"),
