@@ -10,7 +10,7 @@ use onrecord::clock::Clock;
 use onrecord::deliver::{BoxFuture, Destination, Next, Outcome, Shipper};
 use onrecord::evidence::keys::SigningKey;
 use onrecord::evidence::note::Verifier;
-use onrecord::format::Timestamps;
+use onrecord::format::FormatOptions;
 use onrecord::metrics::Families;
 use onrecord::pack::{Opened, PackOptions, Packer, PackerControl, Packing, SpoolSource, Step};
 use onrecord::record::{EventId, EventIds, Field, Outcome as Ending, RecordWriter};
@@ -472,7 +472,7 @@ fn target(
         prefix: (*prefix).to_owned(),
         sources: sources.iter().map(|source| (*source).to_owned()).collect(),
         own_records: true,
-        timestamps: Timestamps::Microseconds,
+        format: FormatOptions::default(),
         interval: plan.interval,
         object_bytes: plan.object_bytes,
         heartbeat: Duration::from_secs(60),

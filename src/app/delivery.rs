@@ -166,7 +166,7 @@ impl Delivery {
             prefix: options.prefix.clone(),
             sources: options.sources.clone(),
             own_records: options.own_records,
-            timestamps: options.timestamps,
+            format: options.format.clone(),
             interval: options.interval,
             object_bytes: options.object_bytes,
             heartbeat: options.heartbeat,

@@ -102,6 +102,9 @@ pub static SECTIONS: &[&Section] = &[
     &raw::log::SECTION,
 ];
 
+/// Tables that can stand in the place of a single value.
+pub static TABLES: &[&Section] = &[&raw::format::FORMAT];
+
 impl Section {
     /// The key of this name.
     pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
@@ -165,7 +168,7 @@ impl Kind {
 #[must_use]
 pub fn markdown() -> String {
     let mut out = String::new();
-    for section in SECTIONS {
+    for section in SECTIONS.iter().chain(TABLES) {
         let title = if section.path.is_empty() {
             "Top of the file".to_owned()
         } else {

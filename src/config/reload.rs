@@ -2,6 +2,7 @@
 
 use super::{Config, SourceConfig};
 use crate::deliver::{DestinationOptions, Store};
+use crate::format::{FormatOptions, Timestamps};
 use crate::server::ListenerOptions;
 
 /// The outcome of comparing the running configuration with a new one, by value.
@@ -152,8 +153,13 @@ fn compare_destination(
     // the store is taken anew, and what waits is sent there.
     compare!(out, dotted, running, new;
         live: retention, concurrency;
-        restart: interval, object_bytes, heartbeat, retention_days, prefix, sources, own_records, timestamps;
+        restart: interval, object_bytes, heartbeat, retention_days, prefix, sources, own_records, format.timestamps;
     );
+    let plain =
+        |options: &FormatOptions| FormatOptions { timestamps: Timestamps::default(), ..options.clone() };
+    if plain(&running.format) != plain(&new.format) {
+        out.restart.push(format!("{dotted}format"));
+    }
     match (&mut running.store, &new.store) {
         (Store::Dir { path: old }, Store::Dir { path: new }) => {
             if old != new {
@@ -185,6 +191,7 @@ fn key(field: &str) -> String {
         other if other.starts_with("bucket.") => &other["bucket.".len()..],
         "client" => "client_certificates",
         "acme.agreed" => "acme.agree_to_terms",
+        "format.timestamps" => "timestamps",
         other => other,
     }
     .to_owned()

@@ -15,7 +15,7 @@ mod shipper;
 pub mod state;
 mod status;
 
-pub use crate::format::Timestamps;
+pub use crate::format::{FormatOptions, Timestamps};
 pub use attempt::{Errand, Outcome, Work};
 pub use control::{ShipSettings, ShipperControl};
 pub use destination::{

@@ -1,7 +1,7 @@
 //! What an operator can set about one destination.
 
 use super::s3::S3Options;
-use crate::format::Timestamps;
+use crate::format::FormatOptions;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub struct DestinationOptions {
     pub sources: Vec<String>,
     /// Whether the gateway's own records are delivered here, whatever `sources` says.
     pub own_records: bool,
-    /// How times are written.
-    pub timestamps: Timestamps,
+    /// What records look like, and where objects lie.
+    pub format: FormatOptions,
     /// A batch closes at this age.
     pub interval: Duration,
     /// A batch closes at this many bytes before compression.
@@ -56,7 +56,7 @@ impl DestinationOptions {
             prefix: String::new(),
             sources: Vec::new(),
             own_records: true,
-            timestamps: Timestamps::default(),
+            format: FormatOptions::default(),
             interval: Duration::from_secs(180),
             object_bytes: 64 * 1024 * 1024,
             heartbeat: Duration::from_secs(60),

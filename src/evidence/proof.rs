@@ -9,7 +9,7 @@ use super::inclusion;
 use super::merkle::{self, Hash};
 use super::note::{self, Verifier};
 use super::store::{EvidenceSource, ReadError};
-use super::verify::lines::Line;
+use super::verify::lines::Rows;
 use super::verify::{survey, unix_microseconds};
 use crate::pack::manifest::{Manifest, ManifestError, ObjectEntry};
 use serde::{Deserialize, Serialize};
@@ -168,7 +168,9 @@ fn in_chain(
                 break;
             }
             let path = place.object(&found.manifest, &object.key);
-            if let Some((line, index, route)) = in_object(source, &path, object, id)? {
+            if let Some((line, index, route)) =
+                in_object(source, &path, object, id, Rows::of(&found.manifest.format))?
+            {
                 let made = Proof {
                     onrecord_proof: VERSION,
                     event_id: id,
@@ -217,10 +219,19 @@ fn in_object(
     path: &str,
     entry: &ObjectEntry,
     id: Uuid,
+    rows: Rows,
 ) -> Result<Option<FoundLine>, ProveError> {
+    // Other rows do not say which record they are.
+    if !rows.are_numbered() {
+        return Ok(None);
+    }
     let Some(reader) = source.open(path)? else { return Ok(None) };
     let wanted = id.hyphenated().to_string();
-    let mut lines = BufReader::new(flate2::read::MultiGzDecoder::new(BufReader::new(reader)));
+    let reader = BufReader::new(reader);
+    let mut lines: Box<dyn std::io::BufRead> = match path.ends_with(".gz") {
+        true => Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(reader))),
+        false => Box::new(reader),
+    };
     let (mut leaves, mut found) = (Vec::new(), None);
     let mut line = Vec::new();
     loop {
@@ -232,7 +243,7 @@ fn in_object(
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         if found.is_none()
             && memchr::memmem::find(line, wanted.as_bytes()).is_some()
-            && serde_json::from_slice::<Line>(line).is_ok_and(|line| line.id == wanted)
+            && rows.read(line).is_some_and(|line| line.id == wanted)
         {
             let text = String::from_utf8(line.to_vec()).map_err(|_| ProveError::Text(path.to_owned()))?;
             found = Some((text, leaves.len()));
@@ -266,8 +277,8 @@ pub fn check(proof: &Proof, keys: &[Verifier]) -> Result<Proved, ProofError> {
     let brought: Vec<Verifier> = proof.keys.iter().filter_map(|text| Verifier::parse(text)).collect();
     let known = if keys.is_empty() { &brought } else { keys };
     let manifest = Manifest::read(proof.manifest.as_bytes())?;
-    let is_record =
-        serde_json::from_str::<Line>(&proof.line).is_ok_and(|line| line.id.parse() == Ok(proof.event_id));
+    let read = Rows::of(&manifest.format).read(proof.line.as_bytes());
+    let is_record = read.is_some_and(|line| line.id.parse() == Ok(proof.event_id));
     if !is_record || proof.line.contains('\n') {
         return Err(ProofError::Record(proof.event_id));
     }

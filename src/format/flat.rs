@@ -10,7 +10,7 @@ mod own;
 
 use super::escape::push_escaped;
 use super::time::{Timestamps, Writer};
-use super::{Encoder, Entry};
+use super::{Encoder, Entry, Framing};
 use crate::record::{EventId, Field, Outcome, RecordView, SCHEMA_VERSION, SELF_LANE};
 
 /// The namespace of a record that names none.
@@ -20,13 +20,21 @@ const DEFAULT_NAMESPACE: &[u8] = b"api";
 #[derive(Debug)]
 pub struct Flat {
     time: Writer,
+    extra: Vec<u8>,
 }
 
 impl Flat {
     /// An encoder that writes times in this form.
     #[must_use]
     pub fn new(timestamps: Timestamps) -> Self {
-        Self { time: Writer::new(timestamps) }
+        Self { time: Writer::new(timestamps), extra: Vec::new() }
+    }
+
+    /// Adds these constant attributes to each line.
+    #[must_use]
+    pub fn with_extra(mut self, extra: &[(String, String)]) -> Self {
+        self.extra = super::constants(extra);
+        self
     }
 }
 
@@ -39,12 +47,16 @@ impl Encoder for Flat {
         "jsonl"
     }
 
+    fn framing(&self) -> Framing {
+        Framing::Lines { head: Vec::new() }
+    }
+
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         out.reserve(1024);
         let mut line = Line { record: entry.record, out };
         if entry.context.lane == SELF_LANE {
             line.own(entry, &mut self.time);
-            out.push(b'\n');
+            self.end(out);
             return;
         }
         line.identity_and_time(&mut self.time);
@@ -53,10 +65,15 @@ impl Encoder for Flat {
         line.actor(entry);
         line.network();
         line.capture(entry);
-        out.push(b'\n');
+        self.end(out);
     }
+}
 
-    fn finish(&mut self, _: &mut Vec<u8>) {}
+impl Flat {
+    fn end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.extra);
+        out.extend_from_slice(b"}\n");
+    }
 }
 
 /// Where an attribute's value stands in the record, and the key it gets.
@@ -231,7 +248,6 @@ impl Line<'_, '_> {
         self.number("\"onrecord.lane\":", u64::from(context.lane));
         self.number("\"onrecord.sequence\":", context.sequence);
         self.string("\"schema.version\":\"", SCHEMA_VERSION.as_bytes());
-        self.out.push(b'}');
     }
 
     fn key(&mut self, key: &str) {

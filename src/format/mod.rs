@@ -1,15 +1,26 @@
 //! Formats: from a record's bytes to the bytes that a reader of objects sees.
 //!
-//! An [`Encoder`] gets the entries of one object in their order and appends
-//! bytes to a buffer. A line format writes each entry at once; a columnar one
-//! keeps them and writes in [`Encoder::finish`].
+//! An [`Encoder`] makes one row of each entry. A row is what a manifest commits to, and the
+//! [`Framing`] says how rows make an object: lines, an array, or the columns of a Parquet file.
 
 mod escape;
+mod facts;
 mod flat;
+mod json;
+mod masked;
+mod ocsf;
+mod options;
+#[cfg(test)]
+mod samples;
+mod template;
 mod time;
 
 pub use escape::push_escaped;
 pub use flat::Flat;
+pub use masked::{maskable, maskable_names};
+pub use ocsf::{Class, Ocsf, OcsfOptions, Profiles, Version};
+pub use options::{Compression, Dialect, FormatOptions};
+pub use template::{KeyFacts, KeyTemplate, TemplateError};
 pub use time::{Civil, Timestamps, civil, time_text};
 
 use crate::record::RecordView;
@@ -80,8 +91,49 @@ pub struct Entry<'a> {
     pub enrichment: Option<&'a Enrichment>,
 }
 
-/// Turns the entries of one object into bytes. An encoder is used for many
-/// objects, one after the other or interleaved line by line.
+/// How the rows of an object are put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Each row is a line, its newline included.
+    Lines {
+        /// What stands before the first.
+        head: Vec<u8>,
+    },
+    /// A JSON array, a row an element and a line.
+    Array,
+}
+
+impl Framing {
+    /// What stands before the first row.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        match self {
+            Self::Lines { head } => head,
+            Self::Array => b"[\n",
+        }
+    }
+
+    /// What stands between two rows.
+    #[must_use]
+    pub fn between(&self) -> &[u8] {
+        match self {
+            Self::Lines { .. } => b"",
+            Self::Array => b",\n",
+        }
+    }
+
+    /// What stands behind the last row.
+    #[must_use]
+    pub fn tail(&self) -> &[u8] {
+        match self {
+            Self::Lines { .. } => b"",
+            Self::Array => b"\n]\n",
+        }
+    }
+}
+
+/// Turns entries into rows. An encoder is used for many objects, one after the other or
+/// interleaved row by row.
 pub trait Encoder: Send {
     /// The format's name in manifests and configuration.
     fn name(&self) -> &'static str;
@@ -89,9 +141,22 @@ pub trait Encoder: Send {
     /// What object names end with, before `.gz`.
     fn extension(&self) -> &'static str;
 
-    /// Appends the entry's bytes to `out`, with whatever ends an entry.
-    fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>);
+    /// How rows make an object.
+    fn framing(&self) -> Framing;
 
-    /// Appends what has to stand at the end of an object.
-    fn finish(&mut self, out: &mut Vec<u8>);
+    /// Appends the entry's row to `out`. A line brings its newline.
+    fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>);
+}
+
+/// Constant attributes as they stand in a JSON object behind others: `,"name":"value"` each.
+fn constants(extra: &[(String, String)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in extra {
+        out.extend_from_slice(b",\"");
+        push_escaped(&mut out, name.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        push_escaped(&mut out, value.as_bytes());
+        out.push(b'"');
+    }
+    out
 }

@@ -65,7 +65,7 @@ impl Writer {
 
     /// Appends the text of a Unix time in microseconds.
     pub(super) fn push(&mut self, out: &mut Vec<u8>, unix_microseconds: u64) {
-        let microseconds = unix_microseconds.min(LAST_SECOND * 1_000_000 + 999_999);
+        let microseconds = bounded(unix_microseconds);
         let (seconds, fraction) = (microseconds / 1_000_000, microseconds % 1_000_000);
         let (day, second) = (seconds / DAY_SECONDS, seconds % DAY_SECONDS);
         if day != self.day {
@@ -89,6 +89,11 @@ impl Writer {
             }
         }
     }
+}
+
+/// A time, or the last one that has a name in RFC 3339: that of the year 9999.
+pub(super) fn bounded(unix_microseconds: u64) -> u64 {
+    unix_microseconds.min(LAST_SECOND * 1_000_000 + 999_999)
 }
 
 /// The text of one time with microseconds, where speed does not matter.

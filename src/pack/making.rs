@@ -9,7 +9,7 @@ use super::outbox::{io_error, object_name};
 use super::packer::{PackError, PackReport};
 use super::partition::{Naming, Partition, Partitioner};
 use super::source::LogFrame;
-use crate::format::{Context, Encoder, Enrich, Enrichment, Entry};
+use crate::format::{Compression, Context, Encoder, Enrich, Enrichment, Entry, Framing};
 use crate::record::{Field, Gap, GapCause, Mark, RecordView, SELF_LANE};
 use crate::spool::frame::Kind;
 use crate::spool::fs::Fs;
@@ -25,6 +25,7 @@ pub(super) struct Making<'a> {
     now: u64,
     pub(super) lanes: Lanes,
     pub(super) report: PackReport,
+    framing: Framing,
     partitioner: Partitioner,
     places: HashMap<Partition, usize>,
     objects: Vec<OpenObject>,
@@ -38,6 +39,7 @@ pub(super) struct Making<'a> {
 impl<'a> Making<'a> {
     pub(super) fn new(
         options: &'a PackOptions,
+        encoder: &dyn Encoder,
         fs: &'a Arc<dyn Fs>,
         draft: &'a Path,
         lanes: Lanes,
@@ -51,6 +53,7 @@ impl<'a> Making<'a> {
             now,
             lanes,
             report,
+            framing: encoder.framing(),
             partitioner: Partitioner::default(),
             places: HashMap::new(),
             objects: Vec::new(),
@@ -212,7 +215,11 @@ impl<'a> Making<'a> {
         let place = *self.places.entry(partition).or_insert(next);
         let path = self.path(place);
         if place == next {
-            self.objects.push(OpenObject::new(Arc::clone(self.fs), &path, self.options.level));
+            let level = match self.options.format.compression() {
+                Compression::Gzip => Some(self.options.level),
+                Compression::None => None,
+            };
+            self.objects.push(OpenObject::new(Arc::clone(self.fs), &path, level, &self.framing));
         }
         self.objects[place].push(&self.line, record.start(), boot, lane).map_err(io_error("write", &path))?;
         self.report.bytes_in += self.line.len() as u64;
@@ -234,7 +241,7 @@ impl<'a> Making<'a> {
         for ((partition, place), object) in partitions.into_iter().zip(std::mem::take(&mut self.objects)) {
             let finished = object.finish().map_err(io_error("write", &self.path(place)))?;
             let mut entry = finished.entry;
-            entry.key = naming.object(&partition, &finished.hash);
+            entry.key = naming.object(&partition, finished.first, &finished.hash);
             entries.push(entry);
         }
         self.report.gaps.retain(|(_, count)| *count > 0);

@@ -91,7 +91,7 @@ pub struct ObjectEntry {
     pub first: String,
     /// Latest `event.start`, RFC 3339.
     pub last: String,
-    /// RFC 6962 tree hash over its lines, without their newlines.
+    /// RFC 6962 tree hash over its rows, lines without their newlines.
     pub records_root: String,
     /// How many of its records come from which lane.
     pub lanes: Vec<LaneCount>,

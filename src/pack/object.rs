@@ -1,4 +1,4 @@
-//! One object in the making: lines in, a compressed file out.
+//! One object in the making: rows in, a file out.
 //!
 //! gzip gets no time, no name and a fixed system byte, and the compressor is
 //! fed in blocks of one size, so that equal lines give equal bytes. A small
@@ -7,7 +7,7 @@
 
 use super::manifest::{LaneCount, ObjectEntry};
 use crate::evidence::merkle::{self, Hash, Tree};
-use crate::format::time_text;
+use crate::format::{Framing, time_text};
 use crate::spool::fs::{self, Fs};
 use aws_lc_rs::digest;
 use flate2::write::DeflateEncoder;
@@ -26,9 +26,11 @@ const BLOCK: usize = 128 * 1024;
 pub(super) struct OpenObject {
     fs: Arc<dyn Fs>,
     path: PathBuf,
-    level: u32,
+    /// gzip level; `None`: not compressed.
+    level: Option<u32>,
+    framing: Framing,
     block: Vec<u8>,
-    stream: Option<Gzip<HashingFile>>,
+    stream: Option<Stream>,
     tree: Tree,
     uncompressed: u64,
     first: u64,
@@ -41,14 +43,17 @@ pub(super) struct OpenObject {
 pub(super) struct Finished {
     pub(super) entry: ObjectEntry,
     pub(super) hash: Hash,
+    /// Unix microseconds of the earliest start.
+    pub(super) first: u64,
 }
 
 impl OpenObject {
-    pub(super) fn new(fs: Arc<dyn Fs>, path: &Path, level: u32) -> Self {
+    pub(super) fn new(fs: Arc<dyn Fs>, path: &Path, level: Option<u32>, framing: &Framing) -> Self {
         Self {
             fs,
             path: path.to_owned(),
             level,
+            framing: framing.clone(),
             block: Vec::new(),
             stream: None,
             tree: Tree::new(),
@@ -59,14 +64,22 @@ impl OpenObject {
         }
     }
 
-    /// Adds one line, its newline included.
-    pub(super) fn push(&mut self, line: &[u8], start: u64, boot: Uuid, lane: u16) -> io::Result<()> {
-        self.tree.push(line.strip_suffix(b"\n").unwrap_or(line));
-        self.uncompressed += line.len() as u64;
+    /// Adds one row, a line with its newline.
+    pub(super) fn push(&mut self, row: &[u8], start: u64, boot: Uuid, lane: u16) -> io::Result<()> {
+        let framing = std::mem::replace(&mut self.framing, Framing::Array);
+        let before = if self.tree.size() == 0 { framing.head() } else { framing.between() };
+        let written = self.append(before).and_then(|()| self.append(row));
+        self.framing = framing;
+        self.tree.push(row.strip_suffix(b"\n").unwrap_or(row));
         self.first = self.first.min(start);
         self.last = self.last.max(start);
         *self.lanes.entry((boot, lane)).or_default() += 1;
-        let mut rest = line;
+        written
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.uncompressed += bytes.len() as u64;
+        let mut rest = bytes;
         while self.block.len() + rest.len() >= BLOCK {
             let (head, tail) = rest.split_at(BLOCK - self.block.len());
             self.block.extend_from_slice(head);
@@ -79,10 +92,16 @@ impl OpenObject {
 
     fn write_block(&mut self) -> io::Result<()> {
         if self.stream.is_none() {
-            self.stream = Some(Gzip::new(HashingFile::create(&*self.fs, &self.path)?, self.level)?);
+            let file = HashingFile::create(&*self.fs, &self.path)?;
+            self.stream = Some(match self.level {
+                Some(level) => Stream::Gzip(Gzip::new(file, level)?),
+                None => Stream::Plain(file),
+            });
         }
-        if let Some(stream) = &mut self.stream {
-            stream.write_all(&self.block)?;
+        match &mut self.stream {
+            Some(Stream::Gzip(stream)) => stream.write_all(&self.block)?,
+            Some(Stream::Plain(stream)) => stream.write_all(&self.block)?,
+            None => {}
         }
         self.block.clear();
         Ok(())
@@ -90,9 +109,15 @@ impl OpenObject {
 
     /// Writes what is left and syncs the file.
     pub(super) fn finish(mut self) -> io::Result<Finished> {
+        let tail = self.framing.tail().to_owned();
+        self.append(&tail)?;
         self.write_block()?;
-        let Some(stream) = self.stream else { unreachable!("write_block opens the stream") };
-        let (hash, bytes) = stream.finish()?.finish()?;
+        let file = match self.stream {
+            Some(Stream::Gzip(stream)) => stream.finish()?,
+            Some(Stream::Plain(file)) => file,
+            None => unreachable!("write_block opens the stream"),
+        };
+        let (hash, bytes) = file.finish()?;
         let lane = |((boot, lane), records)| LaneCount { boot, lane, records };
         let entry = ObjectEntry {
             key: String::new(),
@@ -105,8 +130,15 @@ impl OpenObject {
             records_root: merkle::hex(&self.tree.root()),
             lanes: self.lanes.into_iter().map(lane).collect(),
         };
-        Ok(Finished { entry, hash })
+        Ok(Finished { entry, hash, first: self.first })
     }
+}
+
+/// Where blocks go.
+#[derive(Debug)]
+enum Stream {
+    Gzip(Gzip<HashingFile>),
+    Plain(HashingFile),
 }
 
 /// A gzip member (RFC 1952) whose header is fixed to the last byte.
@@ -200,7 +232,8 @@ mod tests {
     use std::io::Read as _;
 
     fn object(path: &Path, lines: &[Vec<u8>]) -> Finished {
-        let mut object = OpenObject::new(Arc::new(SystemFs), path, 1);
+        let mut object =
+            OpenObject::new(Arc::new(SystemFs), path, Some(1), &Framing::Lines { head: Vec::new() });
         for (index, line) in lines.iter().enumerate() {
             object.push(line, 1_000_000 * index as u64, Uuid::nil(), (index % 2) as u16).unwrap();
         }

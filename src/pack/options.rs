@@ -1,6 +1,6 @@
 //! What the packer of one destination is told.
 
-use crate::format::Timestamps;
+use crate::format::FormatOptions;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub struct PackOptions {
     pub sources: Vec<String>,
     /// Whether the gateway's own records are delivered, whatever `sources` says.
     pub own_records: bool,
-    /// How times are written.
-    pub timestamps: Timestamps,
+    /// What records look like, and where objects lie.
+    pub format: FormatOptions,
     /// A batch closes at this age.
     pub interval: Duration,
     /// A batch closes at this many bytes before compression.

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::evidence::anchor::AnchorFile;
 use crate::evidence::keys::SigningKey;
 use crate::evidence::note::Verifier;
-use crate::format::{Encoder, Enrich, Flat};
+use crate::format::{Encoder, Enrich, KeyTemplate};
 use crate::record::GapCause;
 use crate::spool::fs::{Fs, SystemFs};
 use std::sync::Arc;
@@ -115,16 +115,18 @@ pub struct Packer {
     pub(super) clock: Clock,
     pub(super) source: Box<dyn LogSource>,
     pub(super) encoder: Box<dyn Encoder>,
+    pub(super) key_template: KeyTemplate,
     pub(super) enrich: Option<Box<dyn Enrich>>,
     pub(super) observer: Box<dyn FnMut(PackEvent<'_>) + Send>,
     pub(super) control: PackerControl,
 }
 
 impl Packer {
-    /// A packer that writes the `flat` format.
+    /// A packer that writes the format of its options.
     #[must_use]
     pub fn new(options: PackOptions, key: Arc<SigningKey>, clock: Clock, source: Box<dyn LogSource>) -> Self {
-        let encoder = Box::new(Flat::new(options.timestamps));
+        let encoder = options.format.encoder();
+        let key_template = options.format.key();
         let observer = Box::new(|_: PackEvent<'_>| {});
         let control = PackerControl::default();
         Self {
@@ -136,6 +138,7 @@ impl Packer {
             clock,
             source,
             encoder,
+            key_template,
             enrich: None,
             observer,
             control,

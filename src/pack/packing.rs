@@ -145,7 +145,8 @@ impl Packing {
         let expired = outbox.unstated();
         expired.iter().for_each(|entry| lanes.expire(entry, now));
 
-        let mut making = Making::new(&packer.options, &packer.fs, draft, lanes, report, now);
+        let mut making =
+            Making::new(&packer.options, &*packer.encoder, &packer.fs, draft, lanes, report, now);
         let (mut looks, mut beyond) = (SUPPLEMENT_LOOKS, SUPPLEMENT_FRAMES);
         let full = |making: &Making<'_>| making.report.bytes_in >= packer.options.object_bytes;
         // A full batch reads a little further, for the supplements of its last records.
@@ -254,7 +255,9 @@ impl Packer {
             destination: &self.options.destination,
             batch,
             format: self.encoder.name(),
+            template: &self.key_template,
             extension: self.encoder.extension(),
+            compression: self.options.format.compression(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which partition a record belongs to, and the keys of objects and manifests.
 
 use crate::evidence::merkle;
-use crate::format::{Civil, civil};
+use crate::format::{Civil, Compression, KeyFacts, KeyTemplate, civil};
 use crate::record::{Field, RecordView};
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -56,7 +56,7 @@ impl Partitioner {
 }
 
 impl Partition {
-    /// The folder part of the key, ending with `/`.
+    /// What names the partition, ending with `/`.
     #[must_use]
     pub fn folder(&self) -> String {
         let Civil { year, month, day } = self.day;
@@ -82,14 +82,18 @@ pub struct Naming<'a> {
     pub batch: u64,
     /// The format's name.
     pub format: &'a str,
+    /// How keys are made.
+    pub template: &'a KeyTemplate,
     /// The format's extension.
     pub extension: &'a str,
+    /// How objects are compressed.
+    pub compression: Compression,
 }
 
 impl Naming<'_> {
-    /// The key of an object with this content.
+    /// The key of an object with this content, whose earliest record began at `first`.
     #[must_use]
-    pub fn object(&self, partition: &Partition, content: &merkle::Hash) -> String {
+    pub fn object(&self, partition: &Partition, first: u64, content: &merkle::Hash) -> String {
         let folder = partition.folder();
         let batch = self.batch.to_be_bytes();
         let boot = self.boot.into_bytes();
@@ -111,8 +115,17 @@ impl Naming<'_> {
         let hash = merkle::sha256(&bytes);
         let (head, _) = hash.split_first_chunk::<16>().expect("a SHA-256 hash has 32 bytes");
         let uuid = uuid::Builder::from_custom_bytes(*head).into_uuid();
-        let Self { prefix, batch, extension, .. } = self;
-        format!("{prefix}{folder}compacted-{}-{uuid}-{batch}.{extension}.gz", partition.source)
+        let key = self.template.key(&KeyFacts {
+            source: &partition.source,
+            organization: &partition.organization,
+            day: partition.day,
+            first,
+            uuid,
+            batch: self.batch,
+        });
+        let Self { prefix, extension, .. } = self;
+        let end = if self.compression == Compression::Gzip { ".gz" } else { "" };
+        format!("{prefix}{key}.{extension}{end}")
     }
 
     /// The key of the manifest with these bytes.
@@ -186,6 +199,7 @@ mod tests {
     }
 
     fn naming() -> Naming<'static> {
+        static STANDARD: std::sync::LazyLock<KeyTemplate> = std::sync::LazyLock::new(KeyTemplate::default);
         Naming {
             prefix: "logs/",
             instance: "gw 1",
@@ -193,7 +207,9 @@ mod tests {
             destination: "archive",
             batch: 36,
             format: "flat",
+            template: &STANDARD,
             extension: "jsonl",
+            compression: Compression::Gzip,
         }
     }
 
@@ -203,7 +219,7 @@ mod tests {
             &[(Field::Source, b"cda"), (Field::Organization, b"274qvl9SkVAlToItncE81X")],
             &mut Partitioner::default(),
         );
-        let key = naming().object(&place, &[1; 32]);
+        let key = naming().object(&place, 0, &[1; 32]);
         let (folder, name) = key.rsplit_once('/').unwrap();
         assert_eq!(
             folder,
@@ -212,9 +228,9 @@ mod tests {
         let uuid = name.strip_prefix("compacted-cda-").unwrap().strip_suffix("-36.jsonl.gz").unwrap();
         let uuid: Uuid = uuid.parse().unwrap();
         assert_eq!((uuid.get_version_num(), uuid.get_variant()), (8, uuid::Variant::RFC4122));
-        assert_eq!(key, naming().object(&place, &[1; 32]));
-        assert_ne!(key, naming().object(&place, &[2; 32]));
-        assert_ne!(key, Naming { boot: Uuid::from_u128(8), ..naming() }.object(&place, &[1; 32]));
+        assert_eq!(key, naming().object(&place, 0, &[1; 32]));
+        assert_ne!(key, naming().object(&place, 0, &[2; 32]));
+        assert_ne!(key, Naming { boot: Uuid::from_u128(8), ..naming() }.object(&place, 0, &[1; 32]));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl<'a> RecordWriter<'a> {
     }
 
     /// Appends a field by its number, which need not be known here.
-    pub(super) fn raw(&mut self, number: u8, value: Value<'_>) {
+    pub(crate) fn raw(&mut self, number: u8, value: Value<'_>) {
         match value {
             Value::Integer(value) => {
                 self.out.push(number & !BYTES);

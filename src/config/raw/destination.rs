@@ -1,6 +1,7 @@
 //! `[[destination]]`.
 
 use super::bucket::{self, KEYS};
+use super::format;
 use super::{At, Document, Item, Table};
 use crate::config::OWN_SOURCE;
 use crate::config::reference::{Absent, Key, Kind, Section};
@@ -71,9 +72,9 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "format",
-            kind: Kind::Choice(&["flat"]),
+            kind: Kind::Other("a format's name, or a table, see below"),
             absent: Absent::Value("\"flat\""),
-            doc: "What records look like: `flat`, one flat JSON object a line.",
+            doc: "What records look like: `flat`, one flat JSON object a line, or another.",
         },
         Key {
             name: "interval",
@@ -126,8 +127,7 @@ pub(crate) struct Destination {
 
 pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     let name = table.name("name");
-    // The format has one value in this build; its reader judges it.
-    let _ = table.choice("format");
+    let format = table.take("format").and_then(|item| format::read(document, &item));
     let kind = table.choice("type");
     let (store, path, bucket) = store(&table, kind);
     let mut options = DestinationOptions::new(name.as_ref().map_or("", |at| at.value.as_str()), store);
@@ -151,8 +151,9 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     if let Some(prefix) = table.take("prefix").and_then(|item| prefix(&item)) {
         options.prefix = prefix;
     }
+    options.format = format.unwrap_or_default();
     if table.choice("timestamps") == Some("seconds") {
-        options.timestamps = Timestamps::Seconds;
+        options.format.timestamps = Timestamps::Seconds;
     }
     if let Some(interval) = table.time("interval") {
         options.interval = interval.value;

@@ -216,6 +216,11 @@ impl<'d> Item<'d> {
         elements.iter().enumerate().map(element).collect()
     }
 
+    /// The same value, described by another key.
+    pub(crate) fn with_key(&self, key: &'static Key) -> Self {
+        Self { document: self.document, key, path: self.path.clone(), value: self.value }
+    }
+
     /// Whether it is a list without elements.
     pub(crate) fn is_empty_list(&self) -> bool {
         self.value.get_ref().as_array().is_some_and(|elements| elements.is_empty())
@@ -245,7 +250,7 @@ impl<'d> Item<'d> {
 }
 
 /// Kinds of destination and format of later builds.
-const LATER_WORDS: &[&str] = &["azure", "gcs", "ocsf", "csv"];
+const LATER_WORDS: &[&str] = &["azure", "gcs"];
 
 static SECRET: Section = Section {
     path: "{secret}",

@@ -150,7 +150,7 @@ format = "json"
     assert_eq!((config.spool.segment_age, config.spool.sync_interval), (60 * second, second / 100));
     let archive = &config.destinations[0];
     assert_eq!(archive.sources, ["cma", "onrecord"]);
-    assert_eq!((archive.prefix.as_str(), archive.timestamps), ("audit/", Timestamps::Seconds));
+    assert_eq!((archive.prefix.as_str(), archive.format.timestamps), ("audit/", Timestamps::Seconds));
     assert_eq!((archive.interval, archive.heartbeat, archive.retention), (second, 5 * second, 3600 * second));
     assert_eq!((archive.object_bytes, archive.retention_days), (1 << 20, Some(30)));
     assert_eq!(config.redact.query, ["session"]);

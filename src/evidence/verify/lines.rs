@@ -24,6 +24,99 @@ pub(crate) struct Line {
     pub(crate) sequence: Option<u64>,
 }
 
+/// Which readers a format's rows have here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Lines of the flat format, of which everything can be checked.
+    Flat,
+    /// Events of OCSF, likewise.
+    Ocsf,
+    /// Rows of a table behind a header, which do not say which sequence they are: they can be
+    /// held to what was signed, no more.
+    Table,
+    /// Elements of an array, likewise.
+    Array,
+    /// Columns. Their bytes can be held to what was signed.
+    Columns,
+}
+
+impl Rows {
+    /// The rows of a format, by its name in manifests.
+    pub(crate) fn of(format: &str) -> Self {
+        match format {
+            "flat" => Self::Flat,
+            "ocsf" => Self::Ocsf,
+            "csv" => Self::Table,
+            "contentful-legacy" => Self::Array,
+            _ => Self::Columns,
+        }
+    }
+
+    /// Whether each row says which sequence it is.
+    pub(crate) fn are_numbered(self) -> bool {
+        matches!(self, Self::Flat | Self::Ocsf)
+    }
+
+    /// The row that a line of the object holds, if it holds one.
+    pub(crate) fn row(self, index: u64, line: &[u8]) -> Option<&[u8]> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        match self {
+            Self::Flat | Self::Ocsf | Self::Columns => Some(line),
+            Self::Table => (index > 0).then_some(line),
+            Self::Array if matches!(line, b"[" | b"]") => None,
+            Self::Array => Some(line.strip_suffix(b",").unwrap_or(line)),
+        }
+    }
+
+    /// Reads one row.
+    pub(crate) fn read(self, row: &[u8]) -> Option<Line> {
+        match self {
+            Self::Flat => serde_json::from_slice(row).ok(),
+            Self::Ocsf => serde_json::from_slice::<Event>(row).ok().map(Event::line),
+            Self::Table | Self::Array | Self::Columns => None,
+        }
+    }
+}
+
+/// What an event of OCSF says of itself.
+#[derive(serde::Deserialize)]
+struct Event {
+    metadata: Metadata,
+    unmapped: Unmapped,
+}
+
+#[derive(serde::Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    tenant_uid: String,
+    #[serde(default)]
+    original_time: String,
+    sequence: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+struct Unmapped {
+    #[serde(rename = "onrecord.boot")]
+    boot: Option<Uuid>,
+    #[serde(rename = "onrecord.lane")]
+    lane: Option<serde_json::Value>,
+}
+
+impl Event {
+    fn line(self) -> Line {
+        Line {
+            id: self.metadata.uid,
+            start: self.metadata.original_time,
+            organization: self.metadata.tenant_uid,
+            boot: self.unmapped.boot,
+            lane: self.unmapped.lane.as_ref().map(lane),
+            sequence: self.metadata.sequence,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Line {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(LineVisitor)
@@ -73,22 +166,25 @@ pub(super) struct Lines {
 }
 
 /// Reads lines. `key` is the object's key, whose folders say where its records belong.
-pub(super) fn read(lines: &mut impl BufRead, key: &str) -> std::io::Result<Lines> {
+pub(super) fn read(lines: &mut impl BufRead, key: &str, rows: Rows) -> std::io::Result<Lines> {
     let home = Home::of(key);
     let mut found = Lines::default();
     let mut line = Vec::new();
-    loop {
+    for index in 0.. {
         line.clear();
         if lines.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok(found);
         }
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let Some(line) = rows.row(index, &line) else { continue };
         found.tree.push(line);
+        if !rows.are_numbered() {
+            continue;
+        }
         let number = found.tree.size();
         let mut wrong = |kind, text: String| {
             found.wrong.entry(kind).or_insert((text, 0)).1 += 1;
         };
-        let Ok(read) = serde_json::from_slice::<Line>(line) else {
+        let Some(read) = rows.read(line) else {
             wrong(FindingKind::RecordUnaccounted, format!("line {number} is no record"));
             continue;
         };
@@ -105,6 +201,7 @@ pub(super) fn read(lines: &mut impl BufRead, key: &str) -> std::io::Result<Lines
             wrong(FindingKind::RecordRepeated, text);
         }
     }
+    Ok(found)
 }
 
 /// The partition that a key's folders name.

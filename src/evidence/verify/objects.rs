@@ -2,7 +2,7 @@
 //! several threads, while the chain's manifests are read.
 
 use super::finding::{Finding, FindingKind, Records};
-use super::lines::{self, Lines, day};
+use super::lines::{self, Lines, Rows, day};
 use super::report::Report;
 use super::walk::Census;
 use super::{Progress, Watch};
@@ -138,9 +138,14 @@ fn object(
     day.earliest = Some(day.earliest.map_or(batch.packed, |earliest| earliest.min(batch.packed)));
     let mut reader = Hashing { reader, hash: digest::Context::new(&digest::SHA256), bytes: 0, failed: false };
     let mut read = None;
-    if bench.deep {
-        let gzip = flate2::read::MultiGzDecoder::new(&mut reader);
-        read = Some(lines::read(&mut BufReader::with_capacity(BUFFER, gzip), &entry.key));
+    let rows = Rows::of(&batch.manifest.format);
+    if bench.deep && rows != Rows::Columns {
+        read = Some(if entry.key.ends_with(".gz") {
+            let gzip = flate2::read::MultiGzDecoder::new(&mut reader);
+            lines::read(&mut BufReader::with_capacity(BUFFER, gzip), &entry.key, rows)
+        } else {
+            lines::read(&mut BufReader::with_capacity(BUFFER, &mut reader), &entry.key, rows)
+        });
     }
     let failed = |source| ReadError { operation: "read", place: path.to_owned(), source };
     if reader.failed
@@ -167,7 +172,7 @@ fn object(
             Some(_) => {
                 find(FindingKind::RecordsAltered, "its records are not those that were signed".to_owned())
             }
-            None if bench.deep => find(
+            None if bench.deep && rows != Rows::Columns => find(
                 FindingKind::ObjectAltered,
                 "its bytes are not those that were signed, and can't be unpacked".to_owned(),
             ),
@@ -193,7 +198,8 @@ fn object(
         let detail = if *count == 1 { first.clone() } else { format!("{first}; {count} lines in all") };
         tally.report.find(Finding { records: Vec::new(), ..find(*kind, detail) });
     }
-    Ok(Some(lines))
+    // Without numbers, nothing can be said of sequences.
+    Ok(rows.are_numbered().then_some(lines))
 }
 
 /// Holds the sequences of an object to what its batch covers.

@@ -1,11 +1,9 @@
 use super::*;
+use crate::format::samples::{CONTEXT, full, golden, hostile, own};
 use crate::format::{Context, Enrichment};
-use crate::record::{CacheStatus, ErrorType, OwnValue, RecordWriter};
+use crate::record::RecordWriter;
 use proptest::prelude::*;
 use serde_json::Value;
-
-const CONTEXT: Context<'static> =
-    Context { instance: "gw-1", boot: "01965f3c-0000-7000-8000-000000000001", lane: 0, sequence: 7 };
 
 /// The attributes of the reference schema, which are always there.
 const REFERENCE: [&str; 14] = [
@@ -30,125 +28,6 @@ fn encode(bytes: &[u8], timestamps: Timestamps, enrichment: Option<&Enrichment>)
     let mut out = Vec::new();
     Flat::new(timestamps).encode(&Entry { record: &record, context: CONTEXT, enrichment }, &mut out);
     String::from_utf8(out).unwrap()
-}
-
-/// A record with everything in it.
-fn full() -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut w = RecordWriter::new(&mut out);
-    w.bytes(Field::EventId, &uuid::Uuid::from_u128(0x01965f3c_1234_7abc_8def_0123456789ab).into_bytes());
-    w.integer(Field::Start, 1_775_744_531_123_456);
-    w.integer(Field::Duration, 842_731);
-    w.integer(Field::CacheStatus, CacheStatus::Miss as u64);
-    w.integer(Field::Status, 404);
-    w.integer(Field::ResponseBodySize, 1287);
-    w.integer(Field::RequestBodySize, 12);
-    w.integer(Field::Outcome, Outcome::Failure as u64);
-    w.integer(Field::ClientPort, 51234);
-    w.integer(Field::ProtocolVersion, 11);
-    w.integer(Field::UpstreamDuration, 800_000);
-    w.integer(Field::UpstreamAttempts, 2);
-    w.integer(Field::ErrorType, ErrorType::UpstreamReset as u64);
-    w.integer(Field::ResourcesTruncated, 3);
-    w.integer(Field::RouteFlags, 1);
-    w.bytes(Field::TraceId, &[0x4b; 16]);
-    w.bytes(Field::SpanId, &[0xf0; 8]);
-    w.bytes(Field::CredentialId, &[0xab; 16]);
-    w.bytes(Field::Resources, b"Entry\x00a1");
-    w.bytes(Field::Resources, b"Asset\x00\"b\"");
-    for (field, text) in [
-        (Field::Source, "cma"),
-        (Field::Namespace, "contentful"),
-        (Field::Organization, "274qvl9SkVAlToItncE81X"),
-        (Field::Space, "p4lm9x2q7rts"),
-        (Field::Environment, "master"),
-        (Field::CacheDetail, "TCP_MISS"),
-        (Field::UpstreamRequestId, "d2f4b5a1-8c9e-4d7f-91ab-2f6c3e8b7a10"),
-        (Field::Method, "PUT"),
-        (Field::MethodOverride, "PATCH"),
-        (Field::Route, "/spaces/:space/environments/:environment/entries"),
-        (Field::Path, "/spaces/p4lm9x2q7rts/environments/master/entries"),
-        (Field::Query, "content_type=blogPost&limit=50"),
-        (Field::UserAgent, "Mozilla/5.0 \"quoted\" \\ and\ttab"),
-        (Field::UserAgentProduct, "sdk contentful.js/10"),
-        (Field::Referer, "https://app.example/?token=REDACTED"),
-        (Field::Action, "ambiguous"),
-        (Field::ActionCandidate, "publish"),
-        (Field::ActionCandidate, "unpublish"),
-        (Field::Category, "content"),
-        (Field::OriginType, "human"),
-        (Field::OriginEvidence, "referer"),
-        (Field::SessionId, "s-1"),
-        (Field::ResourceType, "Entry"),
-        (Field::ResourceId, "a1"),
-        (Field::ActorType, "api_key"),
-        (Field::ActorId, "k1"),
-        (Field::ActorName, "Ann Ö."),
-        (Field::ActorEmail, "ann@example.com"),
-        (Field::ActorProvenance, "claimed"),
-        (Field::ActorAuthentication, "bearer"),
-        (Field::CredentialKey, "default"),
-        (Field::ClientAddress, "2001:db8::1"),
-        (Field::TlsVersion, "1.3"),
-        (Field::TlsClientSubject, "CN=ann"),
-        (Field::UpstreamAddress, "127.0.0.1:8080"),
-    ] {
-        w.text(field, text);
-    }
-    out
-}
-
-/// What a hostile client can put into a record.
-fn hostile() -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut w = RecordWriter::new(&mut out);
-    w.bytes(Field::Namespace, b"a\"b");
-    w.bytes(Field::Organization, b"../\n\"");
-    w.bytes(Field::Path, b"/\xff\xfe/\x00\r\n{}\xe2\x80\xa8");
-    w.bytes(Field::Method, b"GE\"T");
-    w.integer(Field::Start, u64::MAX);
-    w.integer(Field::Duration, u64::MAX);
-    w.integer(Field::Outcome, Outcome::Aborted as u64);
-    w.bytes(Field::TraceId, b"short");
-    w.bytes(Field::Resources, b"no zero byte");
-    w.bytes(Field::ActionCandidate, b"\\");
-    out
-}
-
-/// Compares with a file of `tests/golden`; `GOLDEN=write` in the environment writes it.
-fn golden(name: &str, text: &str) {
-    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var("GOLDEN").as_deref() == Ok("write") {
-        std::fs::write(&path, text).unwrap();
-    }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{path}");
-}
-
-/// One of the gateway's own records, with an attribute of each type.
-fn own() -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut w = RecordWriter::new(&mut out);
-    w.bytes(Field::EventId, &uuid::Uuid::from_u128(0x01965f3c_1234_7abc_8def_0123456789ab).into_bytes());
-    w.integer(Field::Start, 1_775_744_531_123_456);
-    w.integer(Field::Outcome, Outcome::Failure as u64);
-    for (field, text) in [
-        (Field::Source, "onrecord"),
-        (Field::Action, "gap"),
-        (Field::Category, "integrity"),
-        (Field::ActorType, "service"),
-        (Field::ActorId, "onrecord"),
-        (Field::Path, "/never/shown"),
-    ] {
-        w.text(field, text);
-    }
-    w.own("gap.lane", OwnValue::Text(b"0"));
-    w.own("gap.ranges", OwnValue::Element(b"3-9"));
-    w.own("gap.ranges", OwnValue::Element(b"12-12"));
-    w.own("gap.records", OwnValue::Number(8));
-    w.own("gap.exact", OwnValue::Flag(false));
-    w.own("destination.words", OwnValue::Text(b"no \"room\"\n\xff"));
-    w.own("configuration.keys", OwnValue::Element(b"log.level"));
-    out
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{Batch, DRAFT, Expired, ExpiryCause, OutboxError, io_error, object_name};
 use crate::error_chain::Chain;
 use crate::evidence::note::{NoteError, Verifier};
+use crate::format::{Compression, KeyTemplate};
 use crate::pack::manifest::{ExpiredEntry, Manifest, ManifestError};
 use crate::pack::partition::Naming;
 use crate::record::GapCause;
@@ -96,7 +97,9 @@ pub(super) fn read_batch(
         destination: &manifest.destination,
         batch: number,
         format: &manifest.format,
+        template: &KeyTemplate::default(),
         extension: "",
+        compression: Compression::None,
     }
     .manifest(&note);
     let batch = Batch { folder: folder.to_owned(), manifest, note, key, expired };

@@ -11,7 +11,7 @@ use onrecord::evidence::Account;
 use onrecord::evidence::keys::SigningKey;
 use onrecord::evidence::store::DirSource;
 use onrecord::evidence::verify::VerifyError;
-use onrecord::format::Timestamps;
+use onrecord::format::FormatOptions;
 use onrecord::pack::manifest::Manifest;
 use onrecord::pack::{Outbox, OutboxLock, PackOptions, Packer};
 use onrecord::record::{GapCause, LaneMark, Mark};
@@ -56,7 +56,7 @@ impl World {
             prefix: "logs/".into(),
             sources: vec!["cda".into(), "cma".into()],
             own_records: true,
-            timestamps: Timestamps::Microseconds,
+            format: FormatOptions::default(),
             interval: Duration::from_secs(180),
             object_bytes: 1 << 20,
             heartbeat: Duration::from_secs(60),
