@@ -212,7 +212,7 @@ fn row_record(
         (Field::ActorType, kind),
         (Field::ActorId, actor),
         (Field::ActorProvenance, if actor.is_empty() { "" } else { "mapped" }),
-        (Field::ClientAddress, if number % 2 == 0 { "192.0.2.7" } else { "2001:db8::1" }),
+        (Field::ClientAddress, if number.is_multiple_of(2) { "192.0.2.7" } else { "2001:db8::1" }),
         (Field::UpstreamAddress, "127.0.0.1:8080"),
     ] {
         w.text(field, text);

@@ -3,6 +3,7 @@
 mod accepted;
 mod access;
 mod described;
+mod formats;
 mod refused;
 mod reloaded;
 

@@ -19,7 +19,7 @@ fn https(lines: &str) -> String {
     source(lines).replace("upstream = \"http:", "upstream = \"https:")
 }
 
-fn destination(line: &str) -> String {
+pub(super) fn destination(line: &str) -> String {
     format!("{SMALL}{line}\n")
 }
 
@@ -322,23 +322,6 @@ fn a_destination_is_judged_key_by_key() {
         (destination("prefix = \"audit\""), "must end with a slash (hint: write \"audit/\")"),
         (destination("prefix = \"/audit/\""), "must not begin with a slash"),
         (destination("prefix = \"../\""), "segments"),
-        (destination("format = \"xml\""), "format: must be one of flat, ocsf"),
-        (destination("format = 3"), "must be a format's name, or a table"),
-        (destination("format = { type = \"flat\", version = \"1.3.0\" }"), "is a key of format \"ocsf\""),
-        (destination("format = { type = \"ocsf\", version = \"1.4.0\" }"), "must be one of 1.3.0, 1.8.0"),
-        (
-            destination("format = { type = \"ocsf\", version = \"1.3.0\", profiles = [\"host\"] }"),
-            "has the profile host",
-        ),
-        (
-            destination("format = { type = \"ocsf\", profiles = [\"osint\"] }"),
-            "is not a profile that is known",
-        ),
-        (destination("format = { type = \"flat\", leave_out = [\"url.pth\"] }"), "did you mean url.path?"),
-        (destination("format = { type = \"flat\", extra = [\"url.x=1\"] }"), "has a name that the gateway"),
-        (destination("format = { type = \"flat\", extra = [\"x\"] }"), "has no `=`"),
-        (destination("format = { type = \"flat\", key = \"../{uuid}\" }"), "empty or begins with"),
-        (destination("format = { version = \"1.3.0\" }"), "type: is missing"),
         (SMALL.replace("\"dir\"", "\"azure\""), "must be one of dir, s3 (hint: not in this build yet)"),
         (SMALL.replace("path = \"objects\"", ""), "destination[0].path: is missing"),
         (destination("concurrency = 0"), "must be from 1 to 64"),

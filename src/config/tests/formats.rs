@@ -1,0 +1,47 @@
+//! `format` of a destination.
+
+use super::refused::{destination, refused};
+use super::{SMALL, valid};
+use crate::format::{Class, Compression, Dialect, OcsfOptions, Profiles, Version};
+
+#[test]
+fn a_format_is_judged_key_by_key() {
+    refused(&[
+        (destination("format = \"xml\""), "format: must be one of flat, ocsf"),
+        (destination("format = 3"), "must be a format's name, or a table"),
+        (destination("format = { type = \"flat\", version = \"1.3.0\" }"), "is a key of format \"ocsf\""),
+        (destination("format = { type = \"ocsf\", version = \"1.4.0\" }"), "must be one of 1.3.0, 1.8.0"),
+        (
+            destination("format = { type = \"ocsf\", version = \"1.3.0\", profiles = [\"host\"] }"),
+            "has the profile host",
+        ),
+        (
+            destination("format = { type = \"ocsf\", profiles = [\"osint\"] }"),
+            "is not a profile that is known",
+        ),
+        (destination("format = { type = \"flat\", leave_out = [\"url.pth\"] }"), "did you mean url.path?"),
+        (destination("format = { type = \"flat\", extra = [\"url.x=1\"] }"), "has a name that the gateway"),
+        (destination("format = { type = \"flat\", extra = [\"x\"] }"), "has no `=`"),
+        (destination("format = { type = \"flat\", key = \"../{uuid}\" }"), "empty or begins with"),
+        (destination("format = { version = \"1.3.0\" }"), "type: is missing"),
+    ]);
+}
+
+#[test]
+fn a_format_is_a_name_or_a_table() {
+    let format = |text: &str| valid(&format!("{SMALL}{text}\n")).destinations.remove(0).format;
+    assert_eq!(format(""), format("format = \"flat\""));
+    assert_eq!(format("format = \"ocsf\"").dialect, Dialect::Ocsf(OcsfOptions::default()));
+    let format = format(
+        "[destination.format]\ntype = \"ocsf\"\nversion = \"1.3.0\"\nclass = \"web_resources_activity\"\n\
+         profiles = [\"datetime\"]\nextra = [\"deployment=a=b\"]\nleave_out = [\"url.query\"]\n\
+         key = \"{source}/{uuid}\"\ncompression = \"none\"",
+    );
+    let profiles = Profiles { datetime: true, ..Profiles::default() };
+    let options = OcsfOptions { version: Version::V1_3, class: Class::WebResourcesActivity, profiles };
+    assert_eq!(format.dialect, Dialect::Ocsf(options));
+    assert_eq!(format.extra, [("deployment".to_owned(), "a=b".to_owned())]);
+    assert_eq!(format.leave_out, [crate::record::Field::Query]);
+    assert_eq!(format.compression(), Compression::None);
+    assert!(format.key.is_some());
+}
