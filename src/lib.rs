@@ -29,7 +29,7 @@
 //! # Who may import whom
 //! Lowest first: `bucket` `call` `clock` `error_chain` `http1` `metrics` `record` `secret` `timer`, then
 //! `routes` `format` `identity` `spool`, then `inspect`, then `capture` `journal` `recorder`
-//! `enrich` `pack` `deliver` `evidence`, then
+//! `enrich` `pack` `deliver` `evidence` `health`, then
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
 //! holds the code to it.
 
@@ -46,6 +46,7 @@ pub mod enrich;
 pub mod error_chain;
 pub mod evidence;
 pub mod format;
+pub mod health;
 pub mod http1;
 pub mod identity;
 pub mod inspect;

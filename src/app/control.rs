@@ -2,9 +2,11 @@
 //! record with who did it.
 
 use super::delivery::{Delivery, store};
+use super::health::Health;
 use super::status::StatusView;
 use crate::admin::{Act, ActError, BoxFuture, Caller, Control, PageRequest, View as _};
 use crate::deliver::{Cause, DestinationOptions, ProbeReport, PutError, ShipperControl, probe};
+use crate::health::Page;
 use crate::journal::{Actor, Event, Journal};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -20,6 +22,7 @@ pub(super) struct ControlDesk {
     pub(super) view: Arc<StatusView>,
     pub(super) delivery: Arc<Delivery>,
     pub(super) journal: Journal,
+    pub(super) health: Arc<Health>,
 }
 
 impl Delivery {
@@ -93,6 +96,8 @@ impl ControlDesk {
     fn note(&self, name: &str, act: Act, by: &Caller, failed: Option<&str>) {
         let event = Event::DestinationAct { name, act: act.as_str(), address: by.address, failed };
         self.journal.note(Actor::token(&by.name), &event);
+        let members = json!({ "act": act.as_str(), "by": by.name, "from": by.address, "failed": failed });
+        self.delivery.common.notes.take(name, "act", members);
         tracing::info!(
             destination = name,
             act = act.as_str(),
@@ -117,8 +122,11 @@ impl Control for ControlDesk {
         }
     }
 
-    fn history(&self, name: &str, _page: PageRequest) -> Option<Result<Value, String>> {
-        self.view.knows_destination(name).then(|| Ok(json!({ "entries": [], "next": null })))
+    fn history(&self, name: &str, page: PageRequest) -> Option<Result<Value, String>> {
+        // Names are safe as folders' only where the configuration has judged them.
+        let read = |page: PageRequest| self.health.page(name, page.before, page.limit);
+        let shown = |page: Page| json!({ "entries": page.entries, "next": page.next });
+        self.view.knows_destination(name).then(|| read(page).map(shown))
     }
 
     fn act<'a>(&'a self, name: &'a str, act: Act, by: &'a Caller) -> BoxFuture<'a, Result<Value, ActError>> {

@@ -1,6 +1,7 @@
 //! All destinations: a packer thread and a shipper task each.
 
 use super::actors::Actors;
+use super::health::Notes;
 use super::keys::Signer;
 use super::own;
 use super::pauses::Pauses;
@@ -19,6 +20,7 @@ use crate::pack::{Outbox, PackEvent, PackOptions, Packer, PackerControl, SpoolSo
 use crate::record::RecordView;
 use crate::recorder::Progress;
 use crate::spool::Spool;
+use serde_json::json;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -49,6 +51,7 @@ pub(super) struct Common {
     pub(super) session_gap: Duration,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) pauses: Pauses,
+    pub(super) notes: Notes,
 }
 
 /// The way to a store.
@@ -119,7 +122,9 @@ impl Delivery {
         if self.common.pauses.is_paused(&options.name) {
             ship.pause();
         }
-        own::watch_destination(&status, &common.journal);
+        own::watch_destination(&status, &common.journal, &common.notes);
+        let members = json!({ "boot": common.boot, "version": env!("CARGO_PKG_VERSION") });
+        common.notes.take(&options.name, "start", members);
         let (ready, outbox_ready) = oneshot::channel::<Arc<Outbox>>();
         let outbox = Arc::new(OnceLock::new());
         let seen = Arc::clone(&outbox);

@@ -16,6 +16,7 @@ mod admin_listener;
 mod control;
 mod delivery;
 mod entrances;
+mod health;
 mod keys;
 mod machine;
 mod own;
@@ -51,6 +52,7 @@ use actors::Actors;
 use control::ControlDesk;
 use delivery::Delivery;
 use entrances::Entrances;
+use health::{Health, Notes, Watch, Watched};
 use pauses::Pauses;
 use recovery::Recovery;
 use status::StatusView;
@@ -81,6 +83,7 @@ pub struct Gateway {
     inspector: Inspector,
     background: tokio::runtime::Runtime,
     delivery: Arc<Delivery>,
+    watch: Option<Watch>,
     recovery: Option<recovery::Handle>,
     admin_stop: watch::Sender<bool>,
     access: Arc<Access>,
@@ -196,6 +199,8 @@ impl Gateway {
         upstreams::watch(&upstreams, background.handle());
         actors.watch(background.handle());
         let public_key = signer.public();
+        let health = Health::new(spool.dir(), &clock);
+        let (notes, notes_end) = Notes::new(&clock);
         let delivery = Arc::new(Delivery::new(delivery::Common {
             instance: instance.clone(),
             boot,
@@ -209,7 +214,14 @@ impl Gateway {
             session_gap: config.meaning.session_gap,
             runtime: background.handle().clone(),
             pauses: Pauses::new(spool.dir()),
+            notes: notes.clone(),
         }));
+        let watched = Watched {
+            health: Arc::clone(&health),
+            delivery: Arc::clone(&delivery),
+            recorder: recorder.shared_status(),
+            clock: clock.clone(),
+        };
         let view = Arc::new(StatusView::new(status::Parts {
             instance,
             boot,
@@ -222,6 +234,7 @@ impl Gateway {
             public_key,
             upstreams: upstreams.clone(),
             entrances: entrances.clone(),
+            health: Arc::clone(&health),
         }));
         view.set_sources(&config);
         background.spawn(entrances.clone().follow());
@@ -236,6 +249,7 @@ impl Gateway {
                 view: Arc::clone(&view),
                 delivery: Arc::clone(&delivery),
                 journal: journal.clone(),
+                health: Arc::clone(&health),
             }),
             view: Arc::clone(&view) as Arc<dyn admin::View>,
             access: Arc::clone(&access),
@@ -257,6 +271,7 @@ impl Gateway {
             inspector,
             background,
             delivery,
+            watch: None,
             recovery: None,
             admin_stop,
             access,
@@ -276,6 +291,8 @@ impl Gateway {
         };
         gateway
             .start_workers(writers.into_iter().zip(commits).collect(), entrances.join(sockets.by_worker))?;
+        let watch = Watch::start(watched, notes, notes_end);
+        gateway.watch = Some(watch.map_err(|source| StartError::Thread { what: "health thread", source })?);
         gateway.start_delivery()?;
         gateway.view.started();
         Ok(gateway)
@@ -406,6 +423,9 @@ impl Gateway {
             rings::remove(&self.rings_dir, self.boot);
         }
         self.delivery.stop(flush);
+        if let Some(watch) = self.watch.take() {
+            watch.finish();
+        }
         self.admin_stop.send_replace(true);
         self.background.shutdown_timeout(Duration::from_secs(1));
     }

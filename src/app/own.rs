@@ -1,6 +1,7 @@
 //! What the gateway as a whole puts on its own record, and how the parts reach the journal.
 
 use super::actors::Actors;
+use super::health::Notes;
 use crate::capture::actor::Fingerprinter;
 use crate::deliver::StatusCell;
 use crate::error_chain::Chain;
@@ -59,9 +60,10 @@ fn watch_fingerprints(spool: &Spool, fingerprinter: &Fingerprinter, journal: &Jo
 }
 
 /// Notes each state that a destination comes into.
-pub(super) fn watch_destination(status: &StatusCell, journal: &Journal) {
-    let journal = journal.clone();
+pub(super) fn watch_destination(status: &StatusCell, journal: &Journal, notes: &Notes) {
+    let (journal, notes) = (journal.clone(), notes.clone());
     status.on_state(move |status| {
+        notes.state(status);
         let event = Event::DestinationState {
             name: &status.name,
             state: status.state.as_str(),

@@ -2,11 +2,13 @@
 
 use super::delivery::Delivery;
 use super::entrances::Entrances;
+use super::health::Health;
 use crate::admin::View;
 use crate::capture::ring::RingGauge;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::deliver::Cause;
+use crate::deliver::{Cause, DestinationStatus};
+use crate::format::time_text;
 use crate::metrics::{COMMIT_RESULTS, Families};
 use crate::pack::Manifest;
 use crate::proxy::UpstreamShared;
@@ -41,6 +43,8 @@ pub(super) struct Parts {
     pub(super) upstreams: Vec<Arc<UpstreamShared>>,
     /// Where clients connect.
     pub(super) entrances: Entrances,
+    /// What is ahead of destinations.
+    pub(super) health: Arc<Health>,
 }
 
 /// Composes the status.
@@ -211,6 +215,11 @@ impl StatusView {
                     law.into_iter().partition(|row| row["lane"] == SELF_LANE);
                 let mut value = serde_json::to_value(&status).unwrap_or_default();
                 if let Value::Object(members) = &mut value {
+                    let outlook = self.parts.health.outlook(&status.name);
+                    let (at, by) = (outlook.map(|o| time_text(o.at)), outlook.map(|o| o.danger.as_str()));
+                    members.insert("first_loss_at".into(), json!(at));
+                    members.insert("first_loss_by".into(), json!(by));
+                    members.insert("last_success_at".into(), json!(status.last_success.map(time_text)));
                     members.insert("newest_manifest".into(), json!(manifest.map(|manifest| manifest.number)));
                     members.insert("law".into(), json!(law));
                     members.insert("own_law".into(), json!(own));
@@ -316,12 +325,29 @@ impl View for StatusView {
             }
             raise(&metrics.deliveries.with_label_values(&[name[0], "objects"]), status.delivered_objects);
             raise(&metrics.deliveries.with_label_values(&[name[0], "manifests"]), status.delivered_manifests);
+            self.refresh_goals(&status);
             for cause in Cause::ALL {
                 // Shown from the start, so that the first failure is seen as a rise.
                 let failures = status.failures_by_cause.get(cause.as_str()).copied().unwrap_or(0);
                 raise(&metrics.delivery_failures.with_label_values(&[name[0], cause.as_str()]), failures);
             }
         }
+    }
+}
+
+impl StatusView {
+    /// What service levels are judged by.
+    fn refresh_goals(&self, status: &DestinationStatus) {
+        let (metrics, name) = (&self.parts.metrics, &[status.name.as_str()]);
+        let now = self.parts.clock.unix_microseconds();
+        raise(&metrics.delivery_attempts.with_label_values(name), status.attempts);
+        raise(&metrics.delivery_bytes.with_label_values(name), status.delivered_bytes);
+        raise(&metrics.delivery_records.with_label_values(name), status.delivered_records);
+        let since = status.last_success.map_or(status.begun, |at| at.max(status.begun));
+        let since = now.saturating_sub(since) as f64 / 1e6;
+        metrics.delivery_since_success.with_label_values(name).set(since);
+        let loss = self.parts.health.outlook(name[0]).map_or(0.0, |outlook| outlook.at as f64 / 1e6);
+        metrics.delivery_first_loss.with_label_values(name).set(loss);
     }
 }
 

@@ -68,6 +68,7 @@ impl Shipper {
         status.change(|status| {
             name.clone_into(&mut status.name);
             status.place = store.place();
+            status.begun = clock.unix_microseconds();
         });
         let control = ShipperControl::new(ShipSettings { store, retention, concurrency: CONCURRENT, way: 0 });
         Self {

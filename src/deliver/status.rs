@@ -25,6 +25,8 @@ pub struct DestinationStatus {
     pub mend: Option<&'static str>,
     /// Whether the store honours create-only writes; `None` before the probe.
     pub honours_conditions: Option<bool>,
+    /// Unix microseconds at which this process began with it.
+    pub begun: u64,
     /// Unix microseconds of the newest arrival.
     pub last_success: Option<u64>,
     /// Unix microseconds at which the oldest waiting batch would be given up.

@@ -57,6 +57,16 @@ pub struct Families {
     pub delivery_lag: GaugeVec,
     /// Records that are captured and not delivered.
     pub undelivered_records: IntGaugeVec,
+    /// Attempts to create an object, by destination.
+    pub delivery_attempts: IntCounterVec,
+    /// Bytes of the objects that arrived.
+    pub delivery_bytes: IntCounterVec,
+    /// Records in the objects that arrived.
+    pub delivery_records: IntCounterVec,
+    /// Seconds since the newest arrival.
+    pub delivery_since_success: GaugeVec,
+    /// When the first loss would come; 0: none is in sight.
+    pub delivery_first_loss: GaugeVec,
     /// 1 for the state that a destination is in.
     pub destination_state: IntGaugeVec,
     /// 1 while an address of an upstream is in use.
@@ -233,6 +243,31 @@ impl Families {
             undelivered_records: int_gauges(
                 "onrecord_undelivered_records",
                 "Records that are captured and not delivered.",
+                destination,
+            )?,
+            delivery_attempts: counters(
+                "onrecord_delivery_attempts_total",
+                "Attempts to create an object or manifest, those that failed among them.",
+                destination,
+            )?,
+            delivery_bytes: counters(
+                "onrecord_delivery_bytes_total",
+                "Bytes of the objects that were delivered.",
+                destination,
+            )?,
+            delivery_records: counters(
+                "onrecord_delivery_records_total",
+                "Records in the objects that were delivered.",
+                destination,
+            )?,
+            delivery_since_success: gauges(
+                "onrecord_delivery_since_success_seconds",
+                "Seconds since a whole batch arrived last, or since the start if none has.",
+                destination,
+            )?,
+            delivery_first_loss: gauges(
+                "onrecord_delivery_first_loss_timestamp_seconds",
+                "When the first loss would come if nothing changes, in Unix time; 0 while none is in sight.",
                 destination,
             )?,
             destination_state: int_gauges(

@@ -128,6 +128,78 @@ fn a_pause_outlives_a_restart_and_a_resume_delivers_what_waited_and_both_are_on_
 }
 
 #[test]
+fn the_history_tells_what_became_of_a_destination_page_by_page_and_over_a_kill() {
+    let (origin, tokens) = (Origin::start(), Tokens::make());
+    let mut gateway = with_tokens(&origin, &tokens);
+    until("the first delivery", PATIENCE, || (state(&gateway, &tokens.viewer) == "delivering").then_some(()));
+    for act in ["pause", "resume"] {
+        let path = format!("/api/v1/destinations/main/{act}");
+        assert_eq!(ask(&gateway, "POST", &path, &tokens.operator).status, 200);
+        let wanted = if act == "pause" { "paused" } else { "delivering" };
+        until(wanted, PATIENCE, || (state(&gateway, &tokens.viewer) == wanted).then_some(()));
+    }
+    let page = |gateway: &Gateway, query: &str| {
+        let path = format!("/api/v1/destinations/main/history{query}");
+        ask(gateway, "GET", &path, &tokens.auditor).json()
+    };
+    let told = |gateway: &Gateway| -> Vec<String> {
+        let entries = page(gateway, "")["entries"].as_array().unwrap().clone();
+        let word = |entry: &serde_json::Value| {
+            let what = entry["state"].as_str().or(entry["act"].as_str()).unwrap_or_default();
+            format!("{} {what}", entry["event"].as_str().unwrap())
+        };
+        entries.iter().rev().map(word).collect()
+    };
+    let expected =
+        ["start ", "state delivering", "act pause", "state paused", "act resume", "state delivering"];
+    until("the history", PATIENCE, || (told(&gateway).len() == expected.len()).then_some(()));
+    let mut sorted = (told(&gateway), expected.map(str::to_owned).to_vec());
+    // Whether the act or the state that it leads to is written first is a race.
+    sorted.0.sort();
+    sorted.1.sort();
+    assert_eq!(sorted.0, sorted.1);
+    gateway.sigkill();
+    gateway.restart();
+    until("the second start", PATIENCE, || (told(&gateway).len() > expected.len()).then_some(()));
+    let (mut before, mut numbers) = (String::new(), Vec::new());
+    loop {
+        let page = page(&gateway, &format!("?limit=3{before}"));
+        let entries = page["entries"].as_array().unwrap();
+        numbers.extend(entries.iter().map(|entry| entry["number"].as_u64().unwrap()));
+        let Some(next) = page["next"].as_u64() else { break };
+        before = format!("&before={next}");
+    }
+    assert_eq!(numbers, (0..numbers.len() as u64).rev().collect::<Vec<_>>());
+    assert!(
+        page(&gateway, "?limit=0")["error"].is_string() && page(&gateway, "?after=1")["error"].is_string()
+    );
+    gateway.finish();
+    gateway.account();
+}
+
+#[test]
+fn a_destination_that_fails_says_when_the_first_loss_would_come() {
+    let origin = Origin::start();
+    let gateway = Gateway::builder()
+        .source(Source::new("api", &origin.url()))
+        .main_destination(&[("path", "\"blocked/objects\""), ("retention", "\"1h\"")])
+        .file("blocked", "a file where a folder should be")
+        .start();
+    get("/one").send(gateway.address());
+    let at = until("the first loss", PATIENCE, || {
+        let main = ask(&gateway, "GET", "/api/v1/destinations/main", "").json();
+        main["first_loss_at"].as_str().map(str::to_owned).filter(|_| main["first_loss_by"] == "retention")
+    });
+    let at: jiff::Timestamp = at.parse().unwrap();
+    let ahead = at.duration_since(jiff::Timestamp::now()).as_secs();
+    assert!((3500..=3600).contains(&ahead), "{ahead}");
+    let timestamp = gateway.metric("onrecord_delivery_first_loss_timestamp_seconds", "main");
+    assert_eq!(timestamp as i64, at.as_second());
+    assert!(gateway.metric("onrecord_delivery_attempts_total", "main") >= 1.0);
+    assert!(gateway.metric("onrecord_delivery_since_success_seconds", "main") > 0.0);
+}
+
+#[test]
 fn guessing_is_braked_and_on_record() {
     let (origin, tokens) = (Origin::start(), Tokens::make());
     let mut gateway = with_tokens(&origin, &tokens);
