@@ -281,10 +281,14 @@ mod tests {
     fn what_is_older_than_180_days_is_not_shown_and_its_files_go() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path()).unwrap();
-        (0..1500).for_each(|_| drop(append(&history, NOW, "old")));
+        for _ in 0..1500 {
+            append(&history, NOW, "old");
+        }
         let later = NOW + (KEPT_DAYS + 1) * DAY;
         assert_eq!(history.page(None, 10, later).unwrap(), Page::default());
-        (0..1500).for_each(|_| drop(append(&history, later, "new")));
+        for _ in 0..1500 {
+            append(&history, later, "new");
+        }
         assert!(!path_of(folder.path(), 0).exists());
         let page = history.page(None, 5000, later).unwrap();
         assert_eq!((page.entries.len(), page.next), (1500, None));
