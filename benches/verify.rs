@@ -146,6 +146,7 @@ fn fill(root: &Path, objects: usize, bytes: usize) -> u64 {
                 covered: range(first, taken),
                 delivered: taken - first,
                 filtered: 0,
+                filtered_sequences: SequenceSet::new(),
                 gaps: Vec::new(),
                 accounted: range(0, taken),
                 totals: Totals { delivered: taken, filtered: 0, declared: 0 },

@@ -12,7 +12,9 @@ use onrecord::evidence::keys::SigningKey;
 use onrecord::evidence::note::Verifier;
 use onrecord::format::FormatOptions;
 use onrecord::metrics::Families;
-use onrecord::pack::{Opened, PackOptions, Packer, PackerControl, Packing, SpoolSource, Step};
+use onrecord::pack::{
+    Filter, Opened, PackOptions, Packer, PackerControl, Packing, Schedule, SpoolSource, Step,
+};
 use onrecord::record::{EventId, EventIds, Field, Outcome as Ending, RecordWriter};
 use onrecord::recorder::{self, LaneEnd, Progress, Recorder, Settings, Syncer};
 use onrecord::spool::sim::SimFs;
@@ -473,6 +475,8 @@ fn target(
         sources: sources.iter().map(|source| (*source).to_owned()).collect(),
         own_records: true,
         format: FormatOptions::default(),
+        filter: Filter::default(),
+        schedule: Schedule::default(),
         interval: plan.interval,
         object_bytes: plan.object_bytes,
         heartbeat: Duration::from_secs(60),

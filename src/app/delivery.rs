@@ -171,6 +171,8 @@ impl Delivery {
             prefix: options.prefix.clone(),
             sources: options.sources.clone(),
             own_records: options.own_records,
+            filter: options.filter.clone(),
+            schedule: options.schedule,
             format: options.format.clone(),
             interval: options.interval,
             object_bytes: options.object_bytes,

@@ -103,7 +103,7 @@ pub static SECTIONS: &[&Section] = &[
 ];
 
 /// Tables that can stand in the place of a single value.
-pub static TABLES: &[&Section] = &[&raw::format::FORMAT];
+pub static TABLES: &[&Section] = &[&raw::filter::FILTER, &raw::format::FORMAT];
 
 impl Section {
     /// The key of this name.

@@ -153,7 +153,8 @@ fn compare_destination(
     // the store is taken anew, and what waits is sent there.
     compare!(out, dotted, running, new;
         live: retention, concurrency;
-        restart: interval, object_bytes, heartbeat, retention_days, prefix, sources, own_records, format.timestamps;
+        restart: interval, object_bytes, heartbeat, retention_days, prefix, sources, own_records, format.timestamps,
+            filter, schedule;
     );
     let plain =
         |options: &FormatOptions| FormatOptions { timestamps: Timestamps::default(), ..options.clone() };

@@ -2,6 +2,7 @@
 
 use super::s3::S3Options;
 use crate::format::FormatOptions;
+use crate::pack::{Filter, Schedule};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,12 +17,16 @@ pub struct DestinationOptions {
     pub prefix: String,
     /// Log sources that are delivered here; empty: all.
     pub sources: Vec<String>,
+    /// Which of their records.
+    pub filter: Filter,
     /// Whether the gateway's own records are delivered here, whatever `sources` says.
     pub own_records: bool,
     /// What records look like, and where objects lie.
     pub format: FormatOptions,
     /// A batch closes at this age.
     pub interval: Duration,
+    /// Whether batches wait for the end of the day instead.
+    pub schedule: Schedule,
     /// A batch closes at this many bytes before compression.
     pub object_bytes: u64,
     /// A manifest is written at least this often while nothing happens.
@@ -55,9 +60,11 @@ impl DestinationOptions {
             store,
             prefix: String::new(),
             sources: Vec::new(),
+            filter: Filter::default(),
             own_records: true,
             format: FormatOptions::default(),
             interval: Duration::from_secs(180),
+            schedule: Schedule::default(),
             object_bytes: 64 * 1024 * 1024,
             heartbeat: Duration::from_secs(60),
             retention: Duration::from_secs(72 * 3600),

@@ -32,6 +32,7 @@ struct Batch {
     covered: SequenceSet,
     delivered: u64,
     filtered: u64,
+    filtered_sequences: SequenceSet,
     gaps: Vec<GapEntry>,
 }
 
@@ -142,9 +143,21 @@ impl Lanes {
             }
             Fate::Filtered => {
                 lane.batch.filtered += 1;
+                lane.batch.filtered_sequences.insert(sequence);
                 lane.totals.filtered += 1;
             }
         }
+    }
+
+    /// Takes back that a record of this batch is delivered: what was found out about it since
+    /// says that the destination does not take it.
+    pub(super) fn withdraw(&mut self, boot: Uuid, lane: u16, sequence: u64) {
+        let lane = self.lane(boot, lane);
+        lane.batch.delivered -= 1;
+        lane.totals.delivered -= 1;
+        lane.batch.filtered += 1;
+        lane.totals.filtered += 1;
+        lane.batch.filtered_sequences.insert(sequence);
     }
 
     /// Declares of a loss what is not accounted for; returns how much that is.
@@ -257,6 +270,7 @@ impl Lanes {
                 covered: lane.batch.covered.clone(),
                 delivered: lane.batch.delivered,
                 filtered: lane.batch.filtered,
+                filtered_sequences: lane.batch.filtered_sequences.clone(),
                 gaps: lane.batch.gaps.clone(),
                 accounted: lane.accounted.clone(),
                 totals: lane.totals,

@@ -125,14 +125,16 @@ impl<'a> Making<'a> {
             true => self.options.own_records,
             false => sources.is_empty() || sources.iter().any(|name| name.as_bytes() == source),
         };
-        if !wanted {
+        let inspected = record.integer(Field::Inspected).is_some();
+        // One that is still looked into is judged by what is found.
+        if !wanted || !inspected && !self.takes(lane, &record) {
             self.lanes.record(boot, lane, sequence, Fate::Filtered);
             self.report.filtered += 1;
             return Ok(());
         }
         // Counted here, whatever is still found out about it: a mark may speak of it next.
         self.lanes.record(boot, lane, sequence, Fate::Delivered);
-        if record.integer(Field::Inspected).is_some() {
+        if inspected {
             match self.waiting.hold(frame) {
                 Some(held) => self.release(&held, encoder, enrich),
                 None => Ok(()),
@@ -184,7 +186,17 @@ impl<'a> Making<'a> {
     ) -> Result<(), PackError> {
         let record = RecordView::parse(&held.record);
         let record = record.expect("it was read when it was held, and a merge copies whole fields");
+        if !self.takes(held.lane, &record) {
+            self.lanes.withdraw(held.boot, held.lane, held.sequence);
+            self.report.filtered += 1;
+            return Ok(());
+        }
         self.line(held.boot, &held.instance, (held.lane, held.sequence), &record, encoder, enrich)
+    }
+
+    /// Whether the destination takes a record of one of its sources.
+    fn takes(&self, lane: u16, record: &RecordView<'_>) -> bool {
+        lane == SELF_LANE || self.options.filter.takes_all() || self.options.filter.takes(record)
     }
 
     /// Encodes one record into its object.

@@ -132,6 +132,9 @@ pub struct LaneEntry {
     pub delivered: u64,
     /// Records that this destination does not take.
     pub filtered: u64,
+    /// Which those are.
+    #[serde(default, skip_serializing_if = "SequenceSet::is_empty")]
+    pub filtered_sequences: SequenceSet,
     /// Losses that this batch declares.
     pub gaps: Vec<GapEntry>,
     /// Sequences accounted for in this chain so far.

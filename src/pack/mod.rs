@@ -6,6 +6,7 @@
 //! manifest is cursor and chain head at once, so nothing else is stored and
 //! nothing can disagree with it.
 
+mod filter;
 mod held;
 mod lanes;
 mod making;
@@ -21,11 +22,13 @@ mod signing;
 mod source;
 mod spool_source;
 
+pub use filter::Filter;
 pub use lanes::FoundGap;
 pub use manifest::Manifest;
 pub use options::PackOptions;
 pub use outbox::{Batch, Expired, ExpiryCause, Outbox, OutboxError, OutboxLock};
 pub use packer::{Opened, PackError, PackEvent, PackReport, Packer, PackerControl};
 pub use packing::{Packing, Step};
+pub use plan::Schedule;
 pub use source::{LogFrame, LogItem, LogSource, Pending, Position, SourceError};
 pub use spool_source::{OnCommit, SpoolSource};

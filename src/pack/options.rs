@@ -1,5 +1,6 @@
 //! What the packer of one destination is told.
 
+use super::{Filter, Schedule};
 use crate::format::FormatOptions;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,12 +20,16 @@ pub struct PackOptions {
     pub prefix: String,
     /// Log sources that are delivered; empty: all.
     pub sources: Vec<String>,
+    /// Which of their records.
+    pub filter: Filter,
     /// Whether the gateway's own records are delivered, whatever `sources` says.
     pub own_records: bool,
     /// What records look like, and where objects lie.
     pub format: FormatOptions,
     /// A batch closes at this age.
     pub interval: Duration,
+    /// Whether batches wait for the end of the day instead.
+    pub schedule: Schedule,
     /// A batch closes at this many bytes before compression.
     pub object_bytes: u64,
     /// A manifest is written at least this often while nothing happens.

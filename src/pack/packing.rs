@@ -20,6 +20,8 @@ use std::time::Duration;
 const SUPPLEMENT_WAIT: Duration = Duration::from_millis(20);
 /// So often a batch looks for the supplements of its last records.
 const SUPPLEMENT_LOOKS: u32 = 50;
+/// A batch that finds little to take ends behind so many records that it does not take.
+const MOST_FILTERED: u64 = 1_000_000;
 /// So many frames a full batch reads on for them.
 const SUPPLEMENT_FRAMES: u32 = 10_000;
 
@@ -148,7 +150,9 @@ impl Packing {
         let mut making =
             Making::new(&packer.options, &*packer.encoder, &packer.fs, draft, lanes, report, now);
         let (mut looks, mut beyond) = (SUPPLEMENT_LOOKS, SUPPLEMENT_FRAMES);
-        let full = |making: &Making<'_>| making.report.bytes_in >= packer.options.object_bytes;
+        let full = |making: &Making<'_>| {
+            making.report.bytes_in >= packer.options.object_bytes || making.report.filtered >= MOST_FILTERED
+        };
         // A full batch reads a little further, for the supplements of its last records.
         while read && (!full(&making) || beyond > 0 && making.is_waiting()) {
             beyond -= u32::from(full(&making));
@@ -235,7 +239,8 @@ impl Packing {
 impl Packer {
     fn limits(&self) -> Limits {
         Limits {
-            interval: self.options.interval,
+            interval: self.options.schedule.interval(self.options.interval, self.clock.unix_microseconds()),
+            schedule: self.options.schedule,
             object_bytes: self.options.object_bytes,
             heartbeat: self.options.heartbeat,
         }

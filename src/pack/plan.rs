@@ -6,6 +6,8 @@ use std::time::Duration;
 /// backlog stays in the spool and leaves as large objects.
 pub const MAX_WAITING: usize = 2;
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// How things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Situation {
@@ -23,11 +25,35 @@ pub struct Situation {
     pub closed: bool,
 }
 
+/// When batches are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// As often as the interval says.
+    #[default]
+    Interval,
+    /// Once a day: what came before midnight (UTC) is packed after it, or earlier where it is
+    /// too much for one batch.
+    Daily,
+}
+
+impl Schedule {
+    /// How old the oldest entry of a batch that is due is at least.
+    #[must_use]
+    pub fn interval(self, interval: Duration, now_unix_microseconds: u64) -> Duration {
+        match self {
+            Self::Interval => interval,
+            Self::Daily => Duration::from_micros(now_unix_microseconds % 86_400_000_000),
+        }
+    }
+}
+
 /// What the operator set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// A batch closes at this age.
     pub interval: Duration,
+    /// Whether that is the time since midnight.
+    pub schedule: Schedule,
     /// A batch closes at this size.
     pub object_bytes: u64,
     /// A manifest is written at least this often.
@@ -67,9 +93,13 @@ pub fn plan(now: &Situation, limits: &Limits) -> Decision {
     }
     let beat = limits.heartbeat.saturating_sub(now.since_manifest);
     if now.waiting == 0 && beat.is_zero() {
-        return if now.oldest.is_some() { Decision::Pack } else { Decision::Heartbeat };
+        let early = now.oldest.is_some() && limits.schedule == Schedule::Interval;
+        return if early { Decision::Pack } else { Decision::Heartbeat };
     }
-    let age = now.oldest.map_or(limits.interval, |age| limits.interval.saturating_sub(age));
+    let age = match limits.schedule {
+        Schedule::Interval => now.oldest.map_or(limits.interval, |age| limits.interval.saturating_sub(age)),
+        Schedule::Daily => DAY.saturating_sub(limits.interval),
+    };
     Decision::Wait(if now.waiting == 0 { age.min(beat) } else { age })
 }
 
@@ -78,8 +108,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits =
-        Limits { interval: Duration::from_secs(180), object_bytes: 1000, heartbeat: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits {
+        interval: Duration::from_secs(180),
+        schedule: Schedule::Interval,
+        object_bytes: 1000,
+        heartbeat: Duration::from_secs(60),
+    };
     const IDLE: Situation = Situation {
         oldest: None,
         bytes: 0,
@@ -121,6 +155,25 @@ mod tests {
         assert_eq!(plan(&Situation { oldest: Some(seconds(0)), ..stopping }, &LIMITS), Decision::Pack);
         assert_eq!(plan(&stopping, &LIMITS), Decision::Close);
         assert_eq!(plan(&Situation { closed: true, ..stopping }, &LIMITS), Decision::End);
+    }
+
+    #[test]
+    fn a_daily_batch_waits_for_midnight_and_not_for_the_heartbeat() {
+        let at = |seconds: u64| Schedule::Daily.interval(Duration::ZERO, seconds * 1_000_000);
+        let noon = Limits { interval: at(86_400 * 3 + 43_200), schedule: Schedule::Daily, ..LIMITS };
+        assert_eq!(noon.interval, seconds(43_200));
+        let waiting = Situation { oldest: Some(seconds(43_199)), ..IDLE };
+        assert_eq!(plan(&waiting, &noon), Decision::Wait(seconds(60)));
+        assert_eq!(plan(&Situation { waiting: 1, ..waiting }, &noon), Decision::Wait(seconds(43_200)));
+        assert_eq!(plan(&Situation { since_manifest: seconds(60), ..waiting }, &noon), Decision::Heartbeat);
+        assert_eq!(plan(&Situation { bytes: 1000, ..waiting }, &noon), Decision::Pack);
+        assert_eq!(plan(&Situation { stopping: true, ..waiting }, &noon), Decision::Pack);
+        let midnight = Limits { interval: at(86_400 * 4 + 1), ..noon };
+        assert_eq!(plan(&Situation { oldest: Some(seconds(2)), ..IDLE }, &midnight), Decision::Pack);
+        assert_eq!(
+            plan(&Situation { oldest: Some(seconds(0)), ..IDLE }, &midnight),
+            Decision::Wait(seconds(60))
+        );
     }
 
     proptest! {

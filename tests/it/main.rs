@@ -31,6 +31,7 @@ mod durability;
 mod entrances;
 mod evidence;
 mod forged;
+mod formats;
 mod forwarding;
 mod front;
 mod front_corpora;

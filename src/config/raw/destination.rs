@@ -1,11 +1,12 @@
 //! `[[destination]]`.
 
 use super::bucket::{self, KEYS};
-use super::format;
 use super::{At, Document, Item, Table};
+use super::{filter, format};
 use crate::config::OWN_SOURCE;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::deliver::{DestinationOptions, Store, Timestamps};
+use crate::pack::Schedule;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +54,12 @@ pub(crate) static SECTION: Section = Section {
             doc: "The sources that are delivered here. `onrecord` alone delivers nothing but the gateway's own records.",
         },
         Key {
+            name: "filter",
+            kind: Kind::Other("a table, see below"),
+            absent: Absent::Unset("all"),
+            doc: "Which records of those sources are delivered here.",
+        },
+        Key {
             name: "own_records",
             kind: Kind::Flag,
             absent: Absent::Value("true"),
@@ -81,6 +88,12 @@ pub(crate) static SECTION: Section = Section {
             kind: Kind::Time(Duration::from_millis(100), DAY),
             absent: Absent::Value("\"3m\""),
             doc: "Objects are made of what is there at least this often.",
+        },
+        Key {
+            name: "schedule",
+            kind: Kind::Choice(&["interval", "daily"]),
+            absent: Absent::Value("\"interval\""),
+            doc: "`daily`: objects are made after each midnight (UTC) instead, of what came before it.",
         },
         Key {
             name: "object_bytes",
@@ -150,6 +163,10 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     }
     if let Some(prefix) = table.take("prefix").and_then(|item| prefix(&item)) {
         options.prefix = prefix;
+    }
+    options.filter = table.take("filter").and_then(|item| filter::read(&item)).unwrap_or_default();
+    if table.choice("schedule") == Some("daily") {
+        options.schedule = Schedule::Daily;
     }
     options.format = format.unwrap_or_default();
     if table.choice("timestamps") == Some("seconds") {

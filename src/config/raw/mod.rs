@@ -12,6 +12,7 @@ pub(crate) mod destination;
 mod document;
 pub(crate) mod durability;
 pub(crate) mod evidence;
+pub(crate) mod filter;
 pub(crate) mod format;
 pub(crate) mod forward;
 pub(crate) mod identity;

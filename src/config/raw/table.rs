@@ -243,7 +243,6 @@ const LATER: &[(&str, &str)] = &[
     ("tls", "TLS belongs to the address: write it under a [[listener]] with that address, as [listener.tls]"),
     ("notify", "notices by e-mail and webhook are not in this build yet"),
     ("container", "object stores other than S3's are not in this build yet"),
-    ("filter", "filters by record are not in this build yet; `sources` chooses by log source"),
 ];
 
 /// A type's name with its article.

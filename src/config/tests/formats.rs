@@ -1,8 +1,10 @@
-//! `format` of a destination.
+//! `format`, `filter` and `schedule` of a destination.
 
 use super::refused::{destination, refused};
 use super::{SMALL, valid};
 use crate::format::{Class, Compression, Dialect, OcsfOptions, Profiles, Version};
+use crate::pack::{Filter, Schedule};
+use crate::record::Outcome;
 
 #[test]
 fn a_format_is_judged_key_by_key() {
@@ -44,4 +46,34 @@ fn a_format_is_a_name_or_a_table() {
     assert_eq!(format.leave_out, [crate::record::Field::Query]);
     assert_eq!(format.compression(), Compression::None);
     assert!(format.key.is_some());
+}
+
+#[test]
+fn a_filter_is_judged_key_by_key() {
+    refused(&[
+        (destination("filter = \"x\""), "must be a table like"),
+        (destination("filter = { method = [\"GET\"] }"), "did you mean methods?"),
+        (destination("filter = { methods = [] }"), "names nothing that could fit"),
+        (destination("filter = { actions = [\"publsh\"] }"), "did you mean publish?"),
+        (destination("filter = { categories = [\"x\"] }"), "known are configuration, access"),
+        (destination("filter = { outcomes = [\"failed\"] }"), "is no value that records have"),
+        (destination("filter = { statuses = [\"0xx\"] }"), "is no status and no class"),
+        (destination("filter = { one_read_in = 0 }"), "must be from 1 to 1000000"),
+        (destination("schedule = \"hourly\""), "must be one of interval, daily"),
+    ]);
+    let text = "filter = { methods = [\"PUT\"], actions = [\"publish\"], categories = [\"content\"], sensitive = false,\
+                statuses = [\"4xx\", \"502\"], outcomes = [\"failure\"], organizations = [\"o\"], one_read_in = 10 }";
+    let destination = valid(&format!("{SMALL}{text}\nschedule = \"daily\"\n")).destinations.remove(0);
+    assert_eq!(destination.schedule, Schedule::Daily);
+    let wanted = Filter {
+        methods: vec!["PUT".to_owned()],
+        actions: vec!["publish".to_owned()],
+        categories: vec!["content".to_owned()],
+        statuses: vec![(400, 499), (502, 502)],
+        sensitive: Some(false),
+        outcomes: vec![Outcome::Failure],
+        organizations: vec!["o".to_owned()],
+        one_read_in: 10,
+    };
+    assert_eq!(destination.filter, wanted);
 }

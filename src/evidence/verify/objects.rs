@@ -243,11 +243,12 @@ fn sequences(batch: &Batch, lines: Option<Lines>, path: &str, report: &mut Repor
     }
 }
 
-/// What a manifest covers of a lane, its declared losses taken off.
+/// What a manifest covers of a lane, its declared losses and what was filtered taken off.
 fn covered(manifest: &Manifest, boot: Uuid, lane: u16) -> SequenceSet {
     let entry = manifest.lanes.iter().find(|entry| entry.boot == boot && entry.lane == lane);
     let Some(entry) = entry else { return SequenceSet::new() };
-    entry.gaps.iter().fold(entry.covered.clone(), |rest, gap| rest.difference(&gap.sequences))
+    let taken = entry.covered.difference(&entry.filtered_sequences);
+    entry.gaps.iter().fold(taken, |rest, gap| rest.difference(&gap.sequences))
 }
 
 fn missing(batch: &Batch, entry: &ObjectEntry, path: &str) -> Missing {

@@ -13,7 +13,7 @@ use onrecord::evidence::store::DirSource;
 use onrecord::evidence::verify::VerifyError;
 use onrecord::format::FormatOptions;
 use onrecord::pack::manifest::Manifest;
-use onrecord::pack::{Outbox, OutboxLock, PackOptions, Packer};
+use onrecord::pack::{Filter, Outbox, OutboxLock, PackOptions, Packer, Schedule};
 use onrecord::record::{GapCause, LaneMark, Mark};
 use onrecord::spool::fs::{Fs, SystemFs};
 use std::collections::BTreeMap;
@@ -57,6 +57,8 @@ impl World {
             sources: vec!["cda".into(), "cma".into()],
             own_records: true,
             format: FormatOptions::default(),
+            filter: Filter::default(),
+            schedule: Schedule::default(),
             interval: Duration::from_secs(180),
             object_bytes: 1 << 20,
             heartbeat: Duration::from_secs(60),
