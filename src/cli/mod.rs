@@ -79,9 +79,9 @@ pub enum Command {
     /// Run the gateway
     ///
     /// SIGTERM or SIGINT: stop accepting, let requests end (server.grace), deliver
-    /// what is there (server.flush), exit 0. A second signal ends at once; what was
-    /// captured is delivered after the next start. SIGHUP: read the file again and
-    /// change what can change live.
+    /// what is there (server.flush), exit 0. A second signal, half a second later or more,
+    /// ends at once; what was captured is delivered after the next start. SIGHUP:
+    /// read the file again and change what can change live.
     Run(RunArgs),
     /// Tell what is wrong with a configuration file, without running it
     ///

@@ -3,14 +3,18 @@
 use crate::app::Gateway;
 use crate::journal::Actor;
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Between two looks at whether a worker has died by itself.
 const LOOK: Duration = Duration::from_secs(1);
+/// Signals that come together are one: `timeout` and shells send theirs to the process and to
+/// its group.
+const TOGETHER: Duration = Duration::from_millis(500);
 /// The exit code of a second signal: stopped, but not in order.
 const STOPPED_AT_ONCE: u8 = 1;
 
@@ -39,8 +43,8 @@ impl Signals {
     }
 }
 
-/// Runs the gateway until SIGTERM or SIGINT, then stops it in order. A second signal
-/// ends the process at once; what was captured is in the rings and the spool. `reload`
+/// Runs the gateway until SIGTERM or SIGINT, then stops it in order. A second signal, half a
+/// second later or more, ends the process at once; what was captured is in the rings and the spool. `reload`
 /// is called at SIGHUP.
 pub(super) fn run_until_stopped(signals: Signals, gateway: Gateway, reload: impl Fn(&Gateway)) -> ExitCode {
     let Signals { runtime, mut terminate, mut interrupt, mut hangup } = signals;
@@ -71,11 +75,17 @@ pub(super) fn run_until_stopped(signals: Signals, gateway: Gateway, reload: impl
             // Nobody listens any more when a second signal came.
             let _ = done.send(());
         });
-        tokio::select! {
-            _ = ended => {}
-            _ = either(&mut terminate, &mut interrupt) => {
-                tracing::warn!("stopped at once by a second signal; the next start takes up what is left");
-                std::process::exit(i32::from(STOPPED_AT_ONCE));
+        let begun = Instant::now();
+        let mut ended = pin!(ended);
+        loop {
+            tokio::select! {
+                _ = &mut ended => break,
+                _ = either(&mut terminate, &mut interrupt) => {
+                    if begun.elapsed() >= TOGETHER {
+                        tracing::warn!("stopped at once by a second signal; the next start takes up what is left");
+                        std::process::exit(i32::from(STOPPED_AT_ONCE));
+                    }
+                }
             }
         }
         if stopping.join().is_err() {

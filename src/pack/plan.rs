@@ -93,7 +93,10 @@ pub fn plan(now: &Situation, limits: &Limits) -> Decision {
     }
     let beat = limits.heartbeat.saturating_sub(now.since_manifest);
     if now.waiting == 0 && beat.is_zero() {
-        let early = now.oldest.is_some() && limits.schedule == Schedule::Interval;
+        // A chain's first manifest does not take the records with it that have just come: what
+        // is found out about them later, as a token's keys, still finds them in the spool.
+        let begins = now.since_manifest == Duration::MAX;
+        let early = now.oldest.is_some() && limits.schedule == Schedule::Interval && !begins;
         return if early { Decision::Pack } else { Decision::Heartbeat };
     }
     let age = match limits.schedule {
@@ -140,6 +143,14 @@ mod tests {
         let idle = Situation { since_manifest: seconds(60), ..IDLE };
         assert_eq!(plan(&idle, &LIMITS), Decision::Heartbeat);
         assert_eq!(plan(&Situation { waiting: 1, ..idle }, &LIMITS), Decision::Wait(seconds(180)));
+    }
+
+    #[test]
+    fn a_chain_begins_with_a_manifest_and_without_the_records_that_have_just_come() {
+        let new = Situation { since_manifest: Duration::MAX, oldest: Some(seconds(1)), ..IDLE };
+        assert_eq!(plan(&new, &LIMITS), Decision::Heartbeat);
+        assert_eq!(plan(&Situation { oldest: Some(seconds(180)), ..new }, &LIMITS), Decision::Pack);
+        assert_eq!(plan(&Situation { since_manifest: seconds(60), ..new }, &LIMITS), Decision::Pack);
     }
 
     #[test]

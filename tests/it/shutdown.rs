@@ -71,6 +71,21 @@ fn what_outlives_the_grace_time_is_ended_and_on_record() {
 }
 
 #[test]
+fn signals_that_come_together_are_one() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::before(&origin.url());
+    get("/one").send(gateway.address());
+    // As `timeout` does: to the process, and to its group.
+    gateway.sigterm();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    gateway.sigterm();
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    assert_gapless(&gateway.records());
+    let (code, said) = gateway.command(&["verify", &gateway.destination("main").display().to_string()]);
+    assert!(code == Some(0) && said.contains(", closed, "), "{said}");
+}
+
+#[test]
 fn a_second_signal_ends_at_once_and_the_next_start_loses_nothing() {
     let origin = Origin::start();
     let mut gateway = Gateway::builder()
@@ -84,8 +99,12 @@ fn a_second_signal_ends_at_once_and_the_next_start_loses_nothing() {
     gateway.sigterm();
     let to = gateway.address();
     until("the listener to close", PATIENCE, || TcpStream::connect(to).is_err().then_some(()));
-    gateway.sigterm();
     let start = std::time::Instant::now();
+    // Signals within half a second of the first are taken for the same one.
+    until("the end", PATIENCE, || {
+        gateway.sigterm();
+        (!gateway.is_running()).then_some(())
+    });
     gateway.wait_for_exit();
     assert!(start.elapsed() < PATIENCE / 6, "the second signal took {:?}", start.elapsed());
     gateway.restart();
