@@ -127,10 +127,21 @@ impl Progress {
         streams.as_mut().map_or_else(Lost::default, |streams| streams.take_lost(self.requests.get(), is_over))
     }
 
-    fn received(&self, bytes: &[u8]) {
-        if let Some(streams) = &mut *self.streams.borrow_mut() {
-            streams.received(bytes);
-        }
+    /// What came; false: it ends an HTTP/2 connection.
+    fn received(&self, bytes: &[u8]) -> bool {
+        let mut streams = self.streams.borrow_mut();
+        let Some(streams) = &mut *streams else { return true };
+        streams.received(bytes);
+        streams.fault().is_none()
+    }
+
+    /// Whether an HTTP/2 connection was ended here for its frames.
+    pub(super) fn has_bad_frame(&self) -> bool {
+        self.streams.borrow().as_ref().is_some_and(|streams| streams.fault().is_some())
+    }
+
+    fn goodbye(&self) -> Option<[u8; 17]> {
+        self.streams.borrow().as_ref().and_then(Streams::goodbye)
     }
 
     fn sent<'a>(&self, result: &Poll<io::Result<usize>>, slices: impl IntoIterator<Item = &'a [u8]>) {
@@ -331,7 +342,10 @@ impl AsyncRead for ClientIo {
             let before = buffer.filled().len();
             match Pin::new(&mut this.stream).poll_read(context, buffer) {
                 Poll::Ready(Ok(())) if buffer.filled().len() > before => {
-                    this.progress.received(&buffer.filled()[before..]);
+                    if !this.progress.received(&buffer.filled()[before..]) {
+                        buffer.set_filled(before);
+                        return Poll::Ready(Err(this.part(context)));
+                    }
                     this.inbound.take_in(buffer, before);
                     if this.inbound.take_head() {
                         this.progress.read();
@@ -349,6 +363,15 @@ impl AsyncRead for ClientIo {
 }
 
 impl ClientIo {
+    /// Says on an HTTP/2 connection why it ends. Best effort: the client may be gone.
+    fn part(&mut self, context: &mut Context<'_>) -> io::Error {
+        if let Some(goodbye) = self.progress.goodbye() {
+            let _ = Pin::new(&mut self.stream).poll_write(context, &goodbye);
+            let _ = Pin::new(&mut self.stream).poll_shutdown(context);
+        }
+        io::ErrorKind::InvalidData.into()
+    }
+
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.progress.timer.poll(context) {
             Poll::Pending => Poll::Pending,

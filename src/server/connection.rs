@@ -215,6 +215,9 @@ fn end_of_http1(progress: &Progress, error: Option<hyper::Error>, is_draining: b
 /// The same of HTTP/2: streams in flight have their own records; this one tells of the
 /// connection, where it was closed for what the client did with its frames.
 fn end_of_http2(progress: &Progress, error: &hyper::Error) -> Option<Refusal> {
+    if progress.has_bad_frame() {
+        return Some(refused(progress, 0, ErrorType::Malformed));
+    }
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<h2::Error>() {

@@ -12,6 +12,7 @@ mod arrival;
 mod client_io;
 mod connection;
 mod entrance;
+mod frames;
 mod inbound;
 mod listen;
 mod options;

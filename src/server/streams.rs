@@ -2,81 +2,14 @@
 //! client sent: the stack resets a stream that is no request (RFC 9113 §8.1.1) without a word
 //! to anybody, and so it would make no record. Only the heads of frames are looked at.
 
-/// Bytes of a frame's head (RFC 9113 §4.1).
-const HEAD: usize = 9;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+use super::frames::{ACK, CONTINUATION, END_HEADERS, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, SETTINGS};
+
 /// PROTOCOL_ERROR (RFC 9113 §7).
 const PROTOCOL_ERROR: u32 = 1;
 /// REFUSED_STREAM.
 const REFUSED_STREAM: u32 = 7;
-/// Of a frame's payload, as much as is looked at.
-const LOOKED_AT: usize = 4;
-
-/// A frame, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    /// The first four bytes of the payload, if it has them.
-    first: u32,
-}
-
-/// Finds frames in bytes that come in any pieces.
-#[derive(Debug, Default)]
-struct Frames {
-    /// Still to be passed over.
-    skip: usize,
-    head: [u8; HEAD + LOOKED_AT],
-    length: usize,
-}
-
-impl Frames {
-    fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(Frame)) {
-        loop {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = &bytes[skipped..];
-            if bytes.is_empty() {
-                return;
-            }
-            let wanted = self.wanted();
-            let taken = (wanted - self.length).min(bytes.len());
-            self.head[self.length..self.length + taken].copy_from_slice(&bytes[..taken]);
-            self.length += taken;
-            bytes = &bytes[taken..];
-            // With the head whole, it may turn out that some of the payload is wanted too.
-            if self.length < self.wanted() {
-                continue;
-            }
-            let [a, b, c, kind, flags, s1, s2, s3, s4, ..] = self.head;
-            let payload = u32::from_be_bytes([0, a, b, c]) as usize;
-            let [.., f1, f2, f3, f4] = self.head;
-            let first = if self.length == HEAD { 0 } else { u32::from_be_bytes([f1, f2, f3, f4]) };
-            self.skip = payload - (self.length - HEAD);
-            self.length = 0;
-            each(Frame { kind, flags, stream: u32::from_be_bytes([s1 & 0x7f, s2, s3, s4]), first });
-        }
-    }
-
-    fn is_mid_frame(&self) -> bool {
-        self.skip > 0 || self.length > 0
-    }
-
-    /// How much of the frame that begins here is kept.
-    fn wanted(&self) -> usize {
-        let [a, b, c, kind, ..] = self.head;
-        let is_reset = self.length >= HEAD && kind == RST_STREAM;
-        if is_reset && u32::from_be_bytes([0, a, b, c]) as usize >= LOOKED_AT {
-            HEAD + LOOKED_AT
-        } else {
-            HEAD
-        }
-    }
-}
+/// FRAME_SIZE_ERROR.
+const FRAME_SIZE_ERROR: u32 = 6;
 
 /// The streams of one connection.
 #[derive(Debug)]
@@ -88,6 +21,9 @@ pub(super) struct Streams {
     /// Whether the head of a stream goes on in the next frame.
     is_mid_head: bool,
     begun: u64,
+    has_settings: bool,
+    /// Why nothing more is read: a code of RFC 9113 §7.
+    fault: Option<u32>,
     /// Streams that were reset for what the client sent on them, and those that were refused
     /// since too many were open; less those that were told.
     malformed: u64,
@@ -109,13 +45,14 @@ pub(super) struct Lost {
 impl Streams {
     /// `preface` bytes of it are still to come.
     pub(super) fn new(preface: usize) -> Self {
-        let inbound = Frames { skip: preface, ..Frames::default() };
         Self {
-            inbound,
+            inbound: Frames::behind(preface),
             outbound: Frames::default(),
             newest: 0,
             is_mid_head: false,
             begun: 0,
+            has_settings: false,
+            fault: None,
             malformed: 0,
             refused: 0,
             told: 0,
@@ -124,8 +61,13 @@ impl Streams {
 
     /// What the client sent.
     pub(super) fn received(&mut self, bytes: &[u8]) {
-        let (newest, begun, is_mid_head) = (&mut self.newest, &mut self.begun, &mut self.is_mid_head);
-        self.inbound.feed(bytes, |frame| {
+        let Self { inbound, newest, begun, is_mid_head, has_settings, fault, .. } = self;
+        inbound.feed(bytes, |frame| {
+            if fault.is_some() {
+                return;
+            }
+            *fault = fault_of(&frame, *has_settings, *newest);
+            *has_settings = true;
             if matches!(frame.kind, HEADERS | CONTINUATION) {
                 *is_mid_head = frame.flags & END_HEADERS == 0;
             }
@@ -137,10 +79,24 @@ impl Streams {
         });
     }
 
+    /// Why the connection must end, though the stack would go on: a code of RFC 9113 §7.
+    pub(super) fn fault(&self) -> Option<u32> {
+        self.fault
+    }
+
+    /// The GOAWAY that tells of it; `None`: it would come into the middle of another frame.
+    pub(super) fn goodbye(&self) -> Option<[u8; 17]> {
+        let code = self.fault.filter(|_| !self.outbound.is_mid_frame())?;
+        let mut frame = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        frame[9..13].copy_from_slice(&self.newest.to_be_bytes());
+        frame[13..].copy_from_slice(&code.to_be_bytes());
+        Some(frame)
+    }
+
     /// What was sent to the client.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
         let (malformed, refused) = (&mut self.malformed, &mut self.refused);
-        self.outbound.feed(bytes, |frame| match (frame.kind, frame.first) {
+        self.outbound.feed(bytes, |frame| match (frame.kind, frame.code()) {
             (RST_STREAM, PROTOCOL_ERROR) => *malformed += 1,
             (RST_STREAM, REFUSED_STREAM) => *refused += 1,
             _ => {}
@@ -162,10 +118,23 @@ impl Streams {
     }
 }
 
+/// What the stack takes, or answers with another code than the one that is meant for it.
+fn fault_of(frame: &Frame, has_settings: bool, newest: u32) -> Option<u32> {
+    // The preface ends with SETTINGS (RFC 9113 §3.4).
+    if !has_settings && (frame.kind != SETTINGS || frame.flags & ACK != 0) {
+        return Some(PROTOCOL_ERROR);
+    }
+    if !frame.has_right_length() {
+        return Some(FRAME_SIZE_ERROR);
+    }
+    // Trailers that say what the request is (§8.1).
+    let is_trailer = frame.kind == HEADERS && frame.stream != 0 && frame.stream <= newest;
+    (is_trailer && frame.begins_with_pseudo_field()).then_some(PROTOCOL_ERROR)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
@@ -175,29 +144,11 @@ mod tests {
         bytes
     }
 
-    proptest! {
-        #[test]
-        fn frames_are_found_however_the_bytes_are_cut(
-            frames in proptest::collection::vec((0u8..10, 0u32..9, proptest::collection::vec(any::<u8>(), 0..40)), 0..20),
-            pieces in 1usize..60,
-        ) {
-            let bytes: Vec<u8> = frames.iter().flat_map(|(kind, stream, payload)| frame(*kind, 0, *stream, payload)).collect();
-            let mut found = Vec::new();
-            let mut reader = Frames::default();
-            bytes.chunks(pieces).for_each(|piece| reader.feed(piece, |frame| found.push((frame.kind, frame.stream, frame.first))));
-            let wanted: Vec<_> = frames.iter().map(|(kind, stream, payload)| {
-                let first = payload.first_chunk::<4>().filter(|_| *kind == RST_STREAM).map_or(0, |first| u32::from_be_bytes(*first));
-                (*kind, *stream, first)
-            }).collect();
-            // The head of the last frame may be all there is of it, but then it is told as well.
-            prop_assert_eq!(found, wanted);
-        }
-    }
-
     #[test]
     fn a_stream_is_begun_once_and_trailers_begin_none() {
         let mut streams = Streams::new(3);
         streams.received(b"PRI");
+        streams.received(&frame(SETTINGS, 0, 0, b""));
         for stream in [1, 1, 3, 7, 5, 7] {
             streams.received(&frame(HEADERS, END_HEADERS, stream, b"abc"));
         }
@@ -212,5 +163,33 @@ mod tests {
         assert_eq!(streams.take_lost(0, false), Lost::default());
         assert_eq!(streams.take_lost(0, true), Lost { ended: 1, ..Lost::default() });
         assert_eq!(streams.take_lost(0, true), Lost::default());
+    }
+
+    #[test]
+    fn what_the_stack_would_take_is_refused_with_its_code() {
+        let settings = frame(SETTINGS, 0, 0, b"");
+        let head = frame(HEADERS, END_HEADERS, 1, b"\x82\x86\x84\x01\x01a");
+        let trailers = |flags, block: &[u8]| frame(HEADERS, END_HEADERS | 1 | flags, 1, block);
+        for (bytes, code) in [
+            (frame(6, 0, 0, &[0; 8]), Some(PROTOCOL_ERROR)),
+            (frame(SETTINGS, ACK, 0, b""), Some(PROTOCOL_ERROR)),
+            ([&settings[..], &frame(6, 0, 0, &[0; 7])].concat(), Some(FRAME_SIZE_ERROR)),
+            ([&settings[..], &frame(6, 0, 0, &[0; 8])].concat(), None),
+            ([&settings[..], &head, &trailers(0, b"\0\x01xyz")].concat(), None),
+            ([&settings[..], &head, &trailers(0, b"\x82")].concat(), Some(PROTOCOL_ERROR)),
+            ([&settings[..], &head, &trailers(8, b"\x01\0\x05:path\x01/\0")].concat(), Some(PROTOCOL_ERROR)),
+            (
+                [&settings[..], &head, &trailers(40, b"\0\0\0\0\0\x09\0\x84\xb9\x58")].concat(),
+                Some(PROTOCOL_ERROR),
+            ),
+            ([&settings[..], &head, &trailers(0, b"")].concat(), None),
+        ] {
+            for pieces in [1, 7, bytes.len()] {
+                let mut streams = Streams::new(0);
+                bytes.chunks(pieces).for_each(|piece| streams.received(piece));
+                assert_eq!(streams.fault(), code, "{bytes:?}");
+                assert_eq!(streams.goodbye().map(|frame| u32::from(frame[16])), code);
+            }
+        }
     }
 }

@@ -36,6 +36,7 @@ mod forwarding;
 mod front;
 mod front_corpora;
 mod front_differential;
+mod front_http2;
 mod front_lies;
 mod front_upstreams;
 mod fuzz_targets;

@@ -231,6 +231,10 @@ impl<S: Read + Write> Connection<S> {
         &self.stream
     }
 
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap_or_else(|error| panic!("send: {error}"));
     }

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod faults;
 pub(crate) mod front_tls;
 pub(crate) mod gateway;
+pub(crate) mod h2_frames;
 pub(crate) mod h2_origin;
 pub(crate) mod issuer;
 pub(crate) mod load;
