@@ -81,33 +81,27 @@ fn weigh(when: &When, request: Option<&Value>, before: Option<&[String]>) -> Wei
     }
 }
 
-/// Writes the id of what was created, where neither path nor query has it.
-pub(super) fn resource_id(
+/// The id of what was created, where neither path nor query has it.
+pub(super) fn resource_id<'v>(
     route: &Route,
     record: &RecordView<'_>,
-    response: Option<&Value>,
-    out: &mut RecordWriter<'_>,
-) {
+    response: Option<&'v Value>,
+) -> Option<&'v str> {
     let known = record.bytes(Field::ResourceId).is_some_and(|id| !id.is_empty());
     let (Some(pointer), Some(response), false) = (&route.resource_id_pointer, response, known) else {
-        return;
+        return None;
     };
     let mut first = None;
     each(response, pointer, &mut |value| first = first.or(text(value)));
-    if let Some(id) = first {
-        out.text(Field::ResourceId, id);
-    }
+    first
 }
 
-/// Writes the entities that the bodies name, each once, in their order, and how many more
-/// there are.
-pub(super) fn resources(
+/// The entities that the bodies name, each once, in their order.
+pub(super) fn named<'v>(
     plan: &RoutePlan,
-    request: Option<&Value>,
-    response: Option<&Value>,
-    most: usize,
-    out: &mut RecordWriter<'_>,
-) {
+    request: Option<&'v Value>,
+    response: Option<&'v Value>,
+) -> Vec<(&'v str, &'v str)> {
     let mut named: Vec<(&str, &str)> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for (body, entities) in [(request, &plan.request_entities), (response, &plan.response_entities)] {
@@ -122,6 +116,11 @@ pub(super) fn resources(
             });
         }
     }
+    named
+}
+
+/// Writes at most so many of these entities, and how many more there are.
+pub(super) fn resources(named: &[(&str, &str)], most: usize, out: &mut RecordWriter<'_>) {
     let mut pair = Vec::new();
     for (kind, id) in named.iter().take(most) {
         pair.clear();

@@ -31,6 +31,7 @@
 //!   that is being decoded.
 
 mod decode;
+mod entities;
 mod job;
 mod meaning;
 mod plan;

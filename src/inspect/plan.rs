@@ -65,6 +65,12 @@ pub(super) struct RoutePlan {
     pub(super) response_entities: Vec<Entity>,
     /// What was done here may change a state that other routes show.
     pub(super) changes_state: bool,
+    /// What it acts on is what its container was last seen to hold.
+    pub(super) recalls: bool,
+    /// It shows or changes what such a container holds.
+    pub(super) remembers: bool,
+    /// What it names is what it shows, and not what it acts on: nothing for the record.
+    pub(super) shows_only: bool,
     /// The catalogue itself wants nothing of the response: what it can't tell, no record lacks.
     pub(super) response_for_others: bool,
 }
@@ -98,14 +104,16 @@ impl BodyPlans {
         for route in table.routes() {
             let own = plan(route, &Pointers::default());
             let mut plan = plan(route, &more(route));
+            containers(table, route, &mut plan);
             plan.response_for_others = own.response.is_empty();
             plan.changes_state = !is_safe(&route.method) && stateful.contains(&route.resource_type.as_str());
-            let nothing = own.request.is_empty() && own.response.is_empty() && !plan.changes_state;
+            let nothing =
+                own.request.is_empty() && own.response.is_empty() && !plan.changes_state && !plan.recalls;
             let is_quiet = nothing && !(plan.request.is_empty() && plan.response.is_empty());
             let bits = [
                 (!plan.request.is_empty(), Wants::REQUEST),
                 (!plan.response.is_empty(), Wants::RESPONSE),
-                (plan.changes_state, Wants::TOLD),
+                (plan.changes_state || plan.recalls || plan.remembers && !plan.shows_only, Wants::TOLD),
                 (is_quiet, Wants::QUIET),
             ];
             let wants = bits.iter().filter(|(wanted, _)| *wanted).fold(0, |all, (_, bit)| all | bit);
@@ -168,6 +176,43 @@ fn plan(route: &Route, more: &Pointers) -> RoutePlan {
     more.request.iter().for_each(|pointer| plan.request.add(pointer));
     more.response.iter().for_each(|pointer| plan.response.add(pointer));
     plan
+}
+
+/// Whether a row acts on all that a resource of its type holds, and names none of it.
+fn recalls(route: &Route) -> bool {
+    let affected = &route.affected_pointers;
+    route.flags & Route::BULK != 0
+        && route.resource.is_some()
+        && affected.request.is_empty()
+        && !affected.response.is_empty()
+}
+
+/// Rows of a type that some row acts on as a whole tell what it holds.
+fn containers(table: &RouteTable, route: &Route, plan: &mut RoutePlan) {
+    let of_type = || table.routes().iter().filter(|other| other.resource_type == route.resource_type);
+    if !of_type().any(recalls) {
+        return;
+    }
+    plan.recalls = recalls(route);
+    let last_is_id = route.template.rsplit('/').next().is_some_and(|last| last.starts_with(':'));
+    if plan.recalls
+        || !(last_is_id && route.resource.is_some()
+            || route.method == "POST" && route.resource_id_pointer.is_some())
+    {
+        return;
+    }
+    plan.remembers = true;
+    plan.shows_only = is_safe(&route.method);
+    if plan.shows_only {
+        let pointers = of_type().flat_map(|other| &other.affected_pointers.response);
+        for entity in pointers.filter_map(|pointer| entity(pointer)) {
+            if !plan.response_entities.contains(&entity) {
+                plan.response.add(&format!("{}/{}", entity.object, entity.id));
+                TYPES.iter().for_each(|name| plan.response.add(&format!("{}/{name}", entity.object)));
+                plan.response_entities.push(entity);
+            }
+        }
+    }
 }
 
 /// The entity that an affected pointer names: one that ends with an id, or with elements that

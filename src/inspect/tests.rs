@@ -215,3 +215,39 @@ fn note_1_of_microcms_publish_revert_and_discard_are_told_apart_by_the_state_bef
     let failed = Told { request: STATUS, body: draft, status: 400, ..NOTHING };
     assert_eq!(microcms(&[failed], publish), ambiguous(["publish", "delete_draft"]));
 }
+
+#[test]
+fn what_a_release_action_affects_is_what_the_release_was_last_seen_to_hold() {
+    const RELEASE: &str = "/spaces/s/environments/e/releases/r1";
+    let entities = |ids: &[&str]| {
+        let items: Vec<String> = ids
+            .iter()
+            .map(|id| format!(r#"{{"sys":{{"type":"Link","linkType":"Entry","id":"{id}"}}}}"#))
+            .collect();
+        format!(r#"{{"sys":{{"id":"r1"}},"entities":{{"items":[{}]}}}}"#, items.join(","))
+    };
+    let publish = Told {
+        request: ("PUT", "/spaces/s/environments/e/releases/r1/published"),
+        start: 9_000_000,
+        ..NOTHING
+    };
+    let after = |before: &[Told<'_>]| {
+        let mut bench = Bench::new("contentful-management", "api.contentful.com", Options::default());
+        before.iter().for_each(|told| bench.tell(*told));
+        bench.tell(publish);
+        let outbox = bench.finish();
+        all(outbox.last().unwrap(), Field::Resources)
+    };
+    let (one, two) = (entities(&["a"]), entities(&["a", "b"]));
+    let made = Told { request: ("POST", "/spaces/s/environments/e/releases"), response: &one, ..NOTHING };
+    let changed = Told { request: ("PUT", RELEASE), body: &two, ..NOTHING };
+    assert_eq!(after(&[made]), ["Entry:a"]);
+    assert_eq!(after(&[made, changed]), ["Entry:a", "Entry:b"]);
+    assert_eq!(after(&[]), [""; 0]);
+    // Another release, a change that failed, one that can't be read, and a release that is gone.
+    let other = Told { request: ("PUT", "/spaces/s/environments/e/releases/r2"), ..changed };
+    assert_eq!(after(&[other]), [""; 0]);
+    assert_eq!(after(&[made, Told { status: 409, ..changed }]), ["Entry:a"]);
+    assert_eq!(after(&[made, Told { body: "{", ..changed }]), [""; 0]);
+    assert_eq!(after(&[made, Told { request: ("DELETE", RELEASE), status: 204, ..NOTHING }]), [""; 0]);
+}

@@ -1,6 +1,7 @@
 //! The inspector: one thread that looks into bodies.
 
 use super::decode::decode;
+use super::entities::Containers;
 use super::job::{Job, Message, Outbox, Queue};
 use super::plan::RoutePlan;
 use super::select::{Selection, each};
@@ -76,6 +77,7 @@ impl Inspector {
             outbox: outbox.clone(),
             metrics: metrics.clone(),
             states: States::default(),
+            containers: Containers::default(),
             decoded: Vec::new(),
             supplement: Vec::new(),
             frame: Vec::new(),
@@ -127,6 +129,7 @@ struct Worker {
     outbox: Outbox,
     metrics: Families,
     states: States,
+    containers: Containers,
     decoded: Vec<u8>,
     supplement: Vec<u8>,
     frame: Vec<u8>,
@@ -158,7 +161,7 @@ impl Worker {
         if let Some(error) = error {
             out.integer(Field::InspectionError, error as u64);
         }
-        let key = key(job, &record);
+        let key = key(job, &record, plan.remembers);
         let source = record.bytes(Field::Source).unwrap_or_default();
         // An action that hangs on a body that can't be read stays open, as the record has it.
         let mut action = job.settled.decided();
@@ -166,8 +169,24 @@ impl Worker {
             let before = key.as_ref().and_then(|key| self.states.before(key, source, record.start()));
             action = meaning::action(route, job.settled, request.as_ref(), before, &mut out);
         }
-        meaning::resource_id(route, &record, response.as_ref(), &mut out);
-        meaning::resources(plan, request.as_ref(), response.as_ref(), self.options.resources, &mut out);
+        let made = meaning::resource_id(route, &record, response.as_ref());
+        if let Some(id) = made {
+            out.text(Field::ResourceId, id);
+        }
+        let mut named = meaning::named(plan, request.as_ref(), response.as_ref());
+        if let Some(key) = key.clone().filter(|_| plan.remembers) {
+            let is_read =
+                request_error.or(response_error).is_none() && (request.is_some() || response.is_some());
+            let named = is_read.then_some(&named[..]);
+            remember_container(&mut self.containers, key, made, named, &record, &route.method);
+        }
+        let held = key.as_ref().filter(|_| plan.recalls && named.is_empty());
+        if let Some(held) = held.and_then(|key| self.containers.held(key, record.start())) {
+            named.extend(held.iter().map(|(kind, id)| (kind.as_str(), id.as_str())));
+        }
+        if !plan.shows_only {
+            meaning::resources(&named, self.options.resources, &mut out);
+        }
         let (request, response) = (request.as_ref(), response.as_ref());
         let exchange = Exchange { record: &record, route, action, request, response };
         for watch in &mut self.watches {
@@ -219,6 +238,28 @@ impl Worker {
     }
 }
 
+/// Notes what a release and the like holds; `made`: the id that the response gave it.
+fn remember_container(
+    containers: &mut Containers,
+    (namespace, kind, mut path): Key,
+    made: Option<&str>,
+    named: Option<&[(&str, &str)]>,
+    record: &RecordView<'_>,
+    method: &str,
+) {
+    if !matches!(record.integer(Field::Status), Some(200..=299)) {
+        return;
+    }
+    if let Some(id) = made {
+        path.push(b'\0');
+        path.extend_from_slice(id.as_bytes());
+    }
+    let own = |(kind, id): &(&str, &str)| ((*kind).to_owned(), (*id).to_owned());
+    let named = named.filter(|_| method != "DELETE").map(|named| named.iter().map(own).collect());
+    let end = record.start() + record.integer(Field::Duration).unwrap_or(0);
+    containers.note((namespace, kind, path), named, end);
+}
+
 fn part(read: Result<Option<Value>, InspectionError>) -> (Option<Value>, Option<InspectionError>) {
     match read {
         Ok(value) => (value, None),
@@ -233,10 +274,13 @@ fn first<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
 }
 
 /// The resource of an exchange, as all routes to it name it.
-fn key(job: &Job, record: &RecordView<'_>) -> Option<Key> {
+/// `or_parent`: of what has no id in its path, what it is made in.
+fn key(job: &Job, record: &RecordView<'_>, or_parent: bool) -> Option<Key> {
     let route = job.routes.route(job.route);
     let matched = job.routes.find(route.method.as_bytes(), record.bytes(Field::Path)?)?;
-    route.resource?;
+    if route.resource.is_none() && !or_parent {
+        return None;
+    }
     let namespace = record.bytes(Field::Namespace)?.to_owned();
     Some((namespace, route.resource_type.clone(), matched.parameters.join(&b'\0')))
 }

@@ -140,7 +140,9 @@ fn read_rule(mut rule: Reader<'_>) -> Option<Rule> {
         email: rule.pointer("email"),
     };
     let missing = match about {
-        About::Sender => (learn.id.is_none() && learn.link.is_none()).then_some("id"),
+        About::Sender => {
+            (learn.id.is_none() && learn.link.is_none() && learn.id_param.is_none()).then_some("id")
+        }
         About::Holder => learn.credential.is_none().then_some("credential"),
         About::Person => learn.id.is_none().then_some("id"),
     };
