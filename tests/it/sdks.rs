@@ -68,7 +68,7 @@ fn fits(wanted: &Value, record: &Record, name: &str) -> bool {
     match wanted {
         Value::String(pattern) if pattern.starts_with('^') => pattern_fits(pattern, &said),
         Value::String(text) => said == *text,
-        other => said == other.to_string(),
+        other => said.parse::<Value>().is_ok_and(|said| said == *other),
     }
 }
 
