@@ -49,6 +49,7 @@ fn what_an_api_says_of_a_credential_names_the_actor_of_all_its_requests() {
         .source(source("cda", 1, "contentful-delivery", "cdn.contentful.com", &origin))
         .main_destination(&[("interval", "\"1h\"")])
         .start();
+    gateway.wait_for_first_manifest();
     let (to, cda) = (gateway.address(), gateway.listener(1));
     // Before anything is known; a 204 and an error tell nothing themselves.
     told("canary-ann", request("DELETE", format!("{ENV}/entries/ann1")), "", to);
@@ -119,6 +120,7 @@ fn what_was_learned_outlives_a_death_and_expires() {
     let origin = Origin::start();
     let mut gateway =
         Gateway::builder().source(management(&origin)).main_destination(&[("interval", "\"1h\"")]).start();
+    gateway.wait_for_first_manifest();
     told("t1", get("/users/me"), ANN, gateway.address());
     let file = gateway.spool().join("actors/learned.jsonl");
     until("the file", PATIENCE, || file.exists().then_some(()));

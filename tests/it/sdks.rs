@@ -122,6 +122,7 @@ fn calls_of_the_official_sdks_are_recorded_with_template_action_resource_actor_a
         .set("actors", "directory", "\"actors.csv\"")
         .file("actors.csv", &format!("fingerprint,id,type,name\n{fingerprint:032x},blog-key,api_key,Blog\n"))
         .start();
+    gateway.wait_for_first_manifest();
     let urls: Vec<String> = (0..4).map(|number| format!("http://{}", gateway.listener(number))).collect();
     let output = Command::new("node").arg(script("drive.mjs")).arg(modules).args(&urls).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -265,6 +265,19 @@ impl Gateway {
         self.objects.lock().unwrap().records(&self.destination("main"))
     }
 
+    /// Waits for the first manifest, with which a destination packs at once what is there. What
+    /// comes behind it waits for its interval, or for the next manifest in a minute.
+    pub(crate) fn wait_for_first_manifest(&self) {
+        super::until("the first manifest", super::PATIENCE, || {
+            let mut files = Vec::new();
+            let folder = self.destination("main").join("_manifests");
+            if folder.is_dir() {
+                all_files(&folder, &mut files);
+            }
+            (!files.is_empty()).then_some(())
+        });
+    }
+
     /// Waits until the destination holds at least so many records.
     pub(crate) fn wait_for_records(&self, count: usize, limit: Duration) -> Vec<Record> {
         let mut last = 0;
