@@ -3,10 +3,13 @@
 //! An [`Encoder`] makes one row of each entry. A row is what a manifest commits to, and the
 //! [`Framing`] says how rows make an object: lines, an array, or the columns of a Parquet file.
 
+mod csv;
+mod ecs;
 mod escape;
 mod facts;
 mod flat;
 mod json;
+mod legacy;
 mod masked;
 mod ocsf;
 mod options;
@@ -15,8 +18,11 @@ mod samples;
 mod template;
 mod time;
 
+pub use csv::Csv;
+pub use ecs::Ecs;
 pub use escape::push_escaped;
 pub use flat::Flat;
+pub use legacy::ContentfulLegacy;
 pub use masked::{maskable, maskable_names};
 pub use ocsf::{Class, Ocsf, OcsfOptions, Profiles, Version};
 pub use options::{Compression, Dialect, FormatOptions};

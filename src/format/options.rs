@@ -2,7 +2,7 @@
 
 use super::masked::Masked;
 use super::template::KeyTemplate;
-use super::{Encoder, Flat, Ocsf, OcsfOptions, Timestamps};
+use super::{ContentfulLegacy, Csv, Ecs, Encoder, Flat, Ocsf, OcsfOptions, Timestamps};
 use crate::record::Field;
 
 /// The format of one destination (`[destination.format]`).
@@ -30,6 +30,21 @@ pub enum Dialect {
     Flat,
     /// Events of the Open Cybersecurity Schema Framework.
     Ocsf(OcsfOptions),
+    /// The shape of Contentful's former audit logs.
+    ContentfulLegacy,
+    /// Rows of a CSV file, with these attributes of the flat format as further columns.
+    Csv(Vec<String>),
+    /// Documents of the Elastic Common Schema.
+    Ecs,
+}
+
+impl Dialect {
+    /// Whether the gateway's own records have a place in it. Where they have not, they are only
+    /// written if that is asked for.
+    #[must_use]
+    pub fn has_own_records(&self) -> bool {
+        !matches!(self, Self::Csv(_) | Self::ContentfulLegacy)
+    }
 }
 
 /// How an object is compressed.
@@ -48,6 +63,9 @@ impl FormatOptions {
         let encoder: Box<dyn Encoder> = match &self.dialect {
             Dialect::Flat => Box::new(Flat::new(self.timestamps).with_extra(&self.extra)),
             Dialect::Ocsf(options) => Box::new(Ocsf::new(*options, &self.extra)),
+            Dialect::ContentfulLegacy => Box::new(ContentfulLegacy::new(&self.extra)),
+            Dialect::Csv(columns) => Box::new(Csv::new(self.timestamps, columns, &self.extra)),
+            Dialect::Ecs => Box::new(Ecs::new(&self.extra)),
         };
         match self.leave_out.is_empty() {
             true => encoder,
@@ -59,13 +77,17 @@ impl FormatOptions {
     #[must_use]
     pub fn compression(&self) -> Compression {
         self.compression.unwrap_or(match self.dialect {
-            Dialect::Flat | Dialect::Ocsf(_) => Compression::Gzip,
+            Dialect::Flat | Dialect::Ocsf(_) | Dialect::Ecs => Compression::Gzip,
+            Dialect::Csv(_) | Dialect::ContentfulLegacy => Compression::None,
         })
     }
 
     /// How keys of objects are made.
     #[must_use]
     pub fn key(&self) -> KeyTemplate {
-        self.key.clone().unwrap_or_default()
+        self.key.clone().unwrap_or_else(|| match self.dialect {
+            Dialect::Csv(_) => KeyTemplate::csv(),
+            _ => KeyTemplate::default(),
+        })
     }
 }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 const STANDARD: &str = "log_source={source}/organization_id={organization}/year={year}/month={month}/day={day}/compacted-{source}-{uuid}-{n}";
+const CSV: &str = "contentful-audit-unstable-beta-{organization}-{time}";
 const LONGEST: usize = 512;
 
 /// How keys are made, behind the prefix and before the extension.
@@ -93,6 +94,12 @@ impl Default for KeyTemplate {
 }
 
 impl KeyTemplate {
+    /// The file name of the reference's CSV files.
+    #[must_use]
+    pub(super) fn csv() -> Self {
+        Self::parse(CSV).expect("the template is a constant, and a test reads it")
+    }
+
     /// Reads a template.
     ///
     /// # Errors
@@ -184,6 +191,8 @@ mod tests {
         assert_eq!(key("a/{uuid}"), format!("a/{nil}"));
         assert_eq!(key("a-{organization}-{time}"), format!("a-o1-20260409T142211Z-{nil}-36"));
         assert_eq!(key("dt={year}-{month}-{day}/x.{n}"), format!("dt=2026-04-09/x.36-{nil}-36"));
+        let csv = format!("contentful-audit-unstable-beta-o1-20260409T142211Z-{nil}-36");
+        assert_eq!(KeyTemplate::csv().key(&FACTS), csv);
         assert!(
             KeyTemplate::default().key(&FACTS).starts_with("log_source=cma/organization_id=o1/year=2026/")
         );

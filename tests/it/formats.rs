@@ -70,3 +70,100 @@ fn what_a_destination_does_not_take_is_counted_and_named_and_the_law_adds_up() {
         assert_eq!(code, Some(0), "{name}: {output}");
     }
 }
+
+/// The text of each object below a folder whose name ends so.
+fn objects(folder: &Path, end: &str) -> Vec<String> {
+    use std::io::Read as _;
+    let mut paths = Vec::new();
+    crate::harness::gateway::all_files(folder, &mut paths);
+    paths.retain(|path| {
+        let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+        !name.starts_with('_') && name.ends_with(end)
+    });
+    let read = |path: &std::path::PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        let mut text = String::new();
+        match end.ends_with(".gz") {
+            true => flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap(),
+            false => (&bytes[..]).read_to_string(&mut text).unwrap(),
+        };
+        text
+    };
+    paths.iter().map(read).collect()
+}
+
+/// The value at a place in each line of exchanges, sorted.
+fn ids(lines: impl Iterator<Item = serde_json::Value>, pointer: &str) -> Vec<String> {
+    let id = |line: serde_json::Value| line.pointer(pointer).and_then(|id| id.as_str()).unwrap().to_owned();
+    let mut ids: Vec<String> = lines.map(id).collect();
+    ids.sort();
+    ids
+}
+
+fn json_lines(objects: &[String]) -> impl Iterator<Item = serde_json::Value> + '_ {
+    objects.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).unwrap())
+}
+
+#[test]
+fn five_destinations_in_five_formats_hold_the_same_records_one_for_one() {
+    let origin = Origin::start();
+    let source = crate::harness::gateway::Source::new("cma", &origin.url())
+        .catalogues(&["contentful-management"])
+        .key("api_host", "\"api.contentful.com\"");
+    let mut gateway = Gateway::builder()
+        .source(source)
+        .main_destination(&[])
+        .destination(
+            "ocsf",
+            &[("format", "{ type = \"ocsf\", version = \"1.3.0\", class = \"web_resources_activity\" }")],
+        )
+        .destination("ecs", &[("format", "\"ecs\"")])
+        .destination("csv", &[("format", "{ type = \"csv\", columns = [\"event.id\"] }")])
+        .destination("legacy", &[("format", "\"contentful-legacy\"")])
+        .start();
+    for number in 0..40 {
+        let path = format!("/spaces/s1/environments/master/entries/e{number}?status={}", 200 + number % 3);
+        match number % 4 {
+            0 => request("PUT", path).body(b"{}".to_vec()).send(gateway.address()),
+            1 => request("BREW", path).send(gateway.address()),
+            _ => get(path).header("User-Agent", "=cmd,\"x\"").send(gateway.address()),
+        };
+    }
+    let all = gateway.finish();
+    let mut wanted: Vec<String> = all.iter().map(|record| record.text("event.id").to_owned()).collect();
+    wanted.sort();
+    assert_eq!(wanted.len(), 40);
+    let folder = |name: &str| gateway.destination(name);
+
+    let events = objects(&folder("ocsf"), ".jsonl.gz");
+    let exchanges = json_lines(&events).filter(|event| event["metadata"]["log_name"] != "onrecord");
+    assert_eq!(ids(exchanges, "/metadata/uid"), wanted);
+    let documents = objects(&folder("ecs"), ".jsonl.gz");
+    let exchanges = json_lines(&documents).filter(|document| document["event"]["dataset"] != "onrecord");
+    assert_eq!(ids(exchanges, "/event/id"), wanted);
+    let arrays = objects(&folder("legacy"), ".json");
+    let elements = arrays.iter().flat_map(|text| serde_json::from_str::<Vec<_>>(text).unwrap());
+    assert_eq!(ids(elements, "/metadata/uid"), wanted);
+    let files = objects(&folder("csv"), ".csv");
+    assert!(
+        files.iter().all(|text| text.starts_with("request_time,request_method,") && text.ends_with("\r\n"))
+    );
+    let rows = files.iter().flat_map(|text| text.lines().skip(1)).filter(|row| !row.is_empty());
+    let mut rows: Vec<String> = rows.map(|row| row.rsplit(',').next().unwrap().to_owned()).collect();
+    rows.sort();
+    assert_eq!(rows, wanted);
+    for name in ["main", "ocsf", "ecs", "csv", "legacy"] {
+        let report = verified(&folder(name));
+        assert_eq!(report["completeness"], "holds", "{name}: {report:#}");
+        let formats: Vec<String> = manifests(&folder(name)).into_iter().map(|m| m.format).collect();
+        assert!(formats.iter().all(|format| *format == formats[0]), "{formats:?}");
+    }
+    // A record of OCSF can be proved like a flat one.
+    let id = &wanted[7];
+    let proof = gateway.root().join("proof.json").display().to_string();
+    let place = folder("ocsf").display().to_string();
+    let (code, output) = onrecord(&["prove", &place, "--id", id, "--out", &proof], &[]);
+    assert_eq!(code, Some(0), "{output}");
+    let (code, output) = onrecord(&["verify", "--proof", &proof], &[]);
+    assert!(code == Some(0) && output.contains("the proof holds"), "{output}");
+}

@@ -63,7 +63,7 @@ pub(crate) static SECTION: Section = Section {
             name: "own_records",
             kind: Kind::Flag,
             absent: Absent::Value("true"),
-            doc: "Whether the gateway's own records (log source `onrecord`: start, stop, changes, gaps, states) are delivered here too, whatever `sources` says.",
+            doc: "Whether the gateway's own records (log source `onrecord`: start, stop, changes, gaps, states) are delivered here too, whatever `sources` says. In `csv` and `contentful-legacy`, which have no place for them, the default is `false`.",
         },
         Key {
             name: "prefix",
@@ -153,6 +153,7 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     });
     let sources: Vec<At<String>> = named.iter().flatten().filter_map(Item::name).collect();
     options.sources = sources.iter().map(|at| at.value.clone()).collect();
+    options.own_records = format.as_ref().is_none_or(|format| format.dialect.has_own_records());
     if let Some(own_records) = table.flag("own_records") {
         options.own_records = own_records;
         if !own_records && let Some(own) = sources.iter().find(|at| at.value == OWN_SOURCE) {

@@ -8,7 +8,7 @@ use crate::format::{
     maskable_names,
 };
 
-const TYPES: Kind = Kind::Choice(&["flat", "ocsf"]);
+const TYPES: Kind = Kind::Choice(&["flat", "ocsf", "ecs", "csv", "contentful-legacy"]);
 
 pub(crate) static FORMAT: Section = Section {
     path: "destination.format",
@@ -19,7 +19,7 @@ pub(crate) static FORMAT: Section = Section {
             name: "type",
             kind: TYPES,
             absent: Absent::Required,
-            doc: "`flat`, one flat JSON object a line; `ocsf`, events of the Open Cybersecurity Schema Framework.",
+            doc: "`flat`, one flat JSON object a line; `ocsf`, events of the Open Cybersecurity Schema Framework; `ecs`, documents of the Elastic Common Schema; `csv`, the columns of Contentful's audit log files; `contentful-legacy`, a JSON array in the shape of its former JSON samples.",
         },
         Key {
             name: "version",
@@ -40,10 +40,16 @@ pub(crate) static FORMAT: Section = Section {
             doc: "`ocsf`: profiles, which add attributes. 6003 at 1.3.0 has no `host` and no `security_control`.",
         },
         Key {
+            name: "columns",
+            kind: Kind::List("attribute names of the flat format"),
+            absent: Absent::Unset("none"),
+            doc: "`csv`: further columns, such as `event.id`. Attributes that begin with the source's namespace can be named without it.",
+        },
+        Key {
             name: "extra",
             kind: Kind::List("`name=value`"),
             absent: Absent::Unset("none"),
-            doc: "Constant attributes that are added to each record, such as `deployment=production`; in `ocsf` below `unmapped`.",
+            doc: "Constant attributes that are added to each record, such as `deployment=production`; in `ocsf` below `unmapped`, in `ecs` below `labels`, in `csv` as columns.",
         },
         Key {
             name: "leave_out",
@@ -83,6 +89,13 @@ pub(super) fn read(document: &Document<'_>, item: &Item<'_>) -> Option<FormatOpt
     if let Dialect::Ocsf(options) = &mut options.dialect {
         *options = ocsf;
     }
+    if let Some(item) = table.take("columns") {
+        let columns = item.list().iter().filter_map(column).collect();
+        match &mut options.dialect {
+            Dialect::Csv(named) => *named = columns,
+            _ => drop(item.refuse::<()>("is a key of format \"csv\"", None)),
+        }
+    }
     options.extra = table.list("extra").iter().filter_map(extra).collect();
     options.leave_out = table.list("leave_out").iter().filter_map(left_out).collect();
     if let Some(item) = table.take("key")
@@ -104,6 +117,9 @@ pub(super) fn read(document: &Document<'_>, item: &Item<'_>) -> Option<FormatOpt
 fn dialect(word: &str) -> Dialect {
     match word {
         "ocsf" => Dialect::Ocsf(OcsfOptions::default()),
+        "ecs" => Dialect::Ecs,
+        "csv" => Dialect::Csv(Vec::new()),
+        "contentful-legacy" => Dialect::ContentfulLegacy,
         _ => Dialect::Flat,
     }
 }
@@ -148,6 +164,15 @@ fn profiles(item: &Item<'_>) -> Profiles {
         }
     }
     profiles
+}
+
+fn column(item: &Item<'_>) -> Option<String> {
+    let name = item.text()?.value;
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
+    if name.is_empty() || name.len() > 128 || !name.chars().all(is_name) {
+        return item.refuse("is not the name of an attribute", Some("docs/records.md lists them"));
+    }
+    Some(name)
 }
 
 fn extra(item: &Item<'_>) -> Option<(String, String)> {

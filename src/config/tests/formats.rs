@@ -9,7 +9,7 @@ use crate::record::Outcome;
 #[test]
 fn a_format_is_judged_key_by_key() {
     refused(&[
-        (destination("format = \"xml\""), "format: must be one of flat, ocsf"),
+        (destination("format = \"xml\""), "format: must be one of flat, ocsf, ecs, csv, contentful-legacy"),
         (destination("format = 3"), "must be a format's name, or a table"),
         (destination("format = { type = \"flat\", version = \"1.3.0\" }"), "is a key of format \"ocsf\""),
         (destination("format = { type = \"ocsf\", version = \"1.4.0\" }"), "must be one of 1.3.0, 1.8.0"),
@@ -26,6 +26,21 @@ fn a_format_is_judged_key_by_key() {
         (destination("format = { type = \"flat\", extra = [\"x\"] }"), "has no `=`"),
         (destination("format = { type = \"flat\", key = \"../{uuid}\" }"), "empty or begins with"),
         (destination("format = { version = \"1.3.0\" }"), "type: is missing"),
+    ]);
+}
+
+#[test]
+fn own_records_are_left_out_where_a_format_has_no_place_for_them() {
+    let own = |text: &str| valid(&format!("{SMALL}{text}\n")).destinations.remove(0).own_records;
+    assert!(own("format = \"ecs\"") && own("format = \"csv\"\nown_records = true"));
+    assert!(!own("format = { type = \"csv\", columns = [\"event.id\"] }"));
+    assert!(!own("format = \"contentful-legacy\""));
+    refused(&[
+        (
+            destination("format = { type = \"csv\", columns = [\"Event\"] }"),
+            "is not the name of an attribute",
+        ),
+        (destination("format = { type = \"ecs\", columns = [\"event.id\"] }"), "is a key of format \"csv\""),
     ]);
 }
 

@@ -31,6 +31,8 @@ pub(crate) enum Rows {
     Flat,
     /// Events of OCSF, likewise.
     Ocsf,
+    /// Documents of ECS, likewise.
+    Ecs,
     /// Rows of a table behind a header, which do not say which sequence they are: they can be
     /// held to what was signed, no more.
     Table,
@@ -46,6 +48,7 @@ impl Rows {
         match format {
             "flat" => Self::Flat,
             "ocsf" => Self::Ocsf,
+            "ecs" => Self::Ecs,
             "csv" => Self::Table,
             "contentful-legacy" => Self::Array,
             _ => Self::Columns,
@@ -54,14 +57,14 @@ impl Rows {
 
     /// Whether each row says which sequence it is.
     pub(crate) fn are_numbered(self) -> bool {
-        matches!(self, Self::Flat | Self::Ocsf)
+        matches!(self, Self::Flat | Self::Ocsf | Self::Ecs)
     }
 
     /// The row that a line of the object holds, if it holds one.
     pub(crate) fn row(self, index: u64, line: &[u8]) -> Option<&[u8]> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         match self {
-            Self::Flat | Self::Ocsf | Self::Columns => Some(line),
+            Self::Flat | Self::Ocsf | Self::Ecs | Self::Columns => Some(line),
             Self::Table => (index > 0).then_some(line),
             Self::Array if matches!(line, b"[" | b"]") => None,
             Self::Array => Some(line.strip_suffix(b",").unwrap_or(line)),
@@ -73,6 +76,7 @@ impl Rows {
         match self {
             Self::Flat => serde_json::from_slice(row).ok(),
             Self::Ocsf => serde_json::from_slice::<Event>(row).ok().map(Event::line),
+            Self::Ecs => serde_json::from_slice::<Document>(row).ok().map(Document::line),
             Self::Table | Self::Array | Self::Columns => None,
         }
     }
@@ -113,6 +117,47 @@ impl Event {
             boot: self.unmapped.boot,
             lane: self.unmapped.lane.as_ref().map(lane),
             sequence: self.metadata.sequence,
+        }
+    }
+}
+
+/// What a document of ECS says of itself.
+#[derive(serde::Deserialize)]
+struct Document {
+    event: EcsEvent,
+    #[serde(default)]
+    organization: Named,
+    onrecord: EcsPlace,
+}
+
+#[derive(serde::Deserialize)]
+struct EcsEvent {
+    #[serde(default)]
+    id: String,
+    start: String,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Named {
+    id: String,
+}
+
+#[derive(serde::Deserialize)]
+struct EcsPlace {
+    boot: Uuid,
+    lane: u16,
+    sequence: u64,
+}
+
+impl Document {
+    fn line(self) -> Line {
+        Line {
+            id: self.event.id,
+            start: self.event.start,
+            organization: self.organization.id,
+            boot: Some(self.onrecord.boot),
+            lane: Some(self.onrecord.lane),
+            sequence: Some(self.onrecord.sequence),
         }
     }
 }

@@ -5,13 +5,13 @@ use crate::format::facts::Facts;
 use crate::record::{ErrorType, Field, Outcome};
 
 /// A number and its name.
-pub(super) type Numbered<'a> = (u64, &'a [u8]);
+pub(in crate::format) type Numbered<'a> = (u64, &'a [u8]);
 
 const OTHER: u64 = 99;
 
 /// `activity_id` and `activity_name`. Where OCSF has no name for an action, it is 99 and the
 /// action's own name; without an action, the method says what can be said by it.
-pub(super) fn activity<'a>(facts: &Facts<'a>, class: Class) -> Numbered<'a> {
+pub(in crate::format) fn activity<'a>(facts: &Facts<'a>, class: Class) -> Numbered<'a> {
     let action = facts.text(Field::Action);
     let web = class == Class::WebResourcesActivity;
     match action {

@@ -12,6 +12,7 @@ mod people;
 mod rest;
 mod things;
 
+pub(super) use activity::activity;
 pub use options::{Class, OcsfOptions, Profiles, Version};
 
 use super::facts::Facts;
@@ -19,6 +20,8 @@ use super::json::Json;
 use super::time::{Timestamps, Writer, bounded};
 use super::{Encoder, Entry, Framing};
 use crate::record::{Field, SCHEMA_VERSION};
+
+pub(super) use rest::own as own_attributes;
 
 /// The longest text at 1.3.0, in characters; here in bytes, which are never fewer.
 const LONGEST: usize = 65_535;

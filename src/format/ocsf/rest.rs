@@ -89,15 +89,14 @@ impl Event<'_, '_> {
         json.open("\"unmapped\":");
         json.text("\"onrecord.instance\":", context.instance.as_bytes());
         json.text("\"onrecord.boot\":", context.boot.as_bytes());
+        json.number("\"onrecord.lane\":", u64::from(context.lane));
         if facts.is_own() {
-            json.word("\"onrecord.lane\":", "self");
             json.some("\"event.category\":", facts.text(Field::Category));
             own(&mut json, facts.record.own());
             json.out.extend_from_slice(extra);
             json.close();
             return;
         }
-        json.number("\"onrecord.lane\":", u64::from(context.lane));
         for (field, key) in [
             (Field::Namespace, "\"namespace\":"),
             (Field::Space, "\"space.id\":"),
