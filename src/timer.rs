@@ -102,6 +102,12 @@ impl Timer {
         self.entry(|entry| entry.deadline = IDLE);
     }
 
+    /// Whether there is a deadline.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.entry(|entry| entry.deadline) != IDLE
+    }
+
     /// Whether the deadline has come.
     #[must_use]
     pub fn is_over(&self) -> bool {

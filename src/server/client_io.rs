@@ -4,9 +4,10 @@
 use super::inbound::Inbound;
 use super::refusing::{LINGER, Refusing};
 use super::socket::ClientStream;
+use super::stall::{Stall, Stalls};
 use super::streams::{Lost, Streams};
 use crate::http1::{Fault, RequestGuard};
-use crate::timer::Timer;
+use crate::timer::{Timer, Timers};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -59,6 +60,9 @@ pub(super) struct Progress {
     /// Response bodies of an HTTP/2 connection that wait for the client to make room.
     offered: Cell<usize>,
     stall: Timer,
+    /// The same of each stream.
+    stalls: Stalls,
+    timers: Rc<Timers>,
     /// Requests that have come of this connection.
     requests: Cell<u64>,
     /// The streams of an HTTP/2 connection.
@@ -66,7 +70,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(timer: Timer, stall: Timer, limits: IoLimits) -> Rc<Self> {
+    pub(super) fn new(timers: &Rc<Timers>, limits: IoLimits) -> Rc<Self> {
+        let timer = timers.timer();
         // A new connection has as long for its first byte as for its head.
         timer.set(limits.head);
         Rc::new(Self {
@@ -80,7 +85,9 @@ impl Progress {
             answered: Cell::new(true),
             fault: Cell::new(None),
             offered: Cell::new(0),
-            stall,
+            stall: timers.timer(),
+            stalls: Stalls::default(),
+            timers: Rc::clone(timers),
             requests: Cell::new(0),
             streams: RefCell::new(None),
         })
@@ -149,7 +156,12 @@ impl Progress {
         let (&Poll::Ready(Ok(mut rest)), Some(streams)) = (result, streams.as_mut()) else { return };
         for slice in slices {
             let here = rest.min(slice.len());
-            streams.sent(&slice[..here]);
+            streams.sent(&slice[..here], |stream| {
+                self.stalls.moved(stream, self.limits.write);
+                if self.offered.get() > 0 {
+                    self.stall.set(self.limits.write);
+                }
+            });
             rest -= here;
         }
     }
@@ -171,12 +183,20 @@ impl Progress {
         }
     }
 
-    fn begin(&self) {
+    pub(super) fn stalls(&self) -> &Stalls {
+        &self.stalls
+    }
+
+    /// A request has come; in HTTP/2 its stream has a time limit of its own.
+    fn begin(&self) -> Option<Rc<Stall>> {
         self.requests.set(self.requests.get() + 1);
         self.open.set(self.open.get() + 1);
         self.phase.set(Phase::Exchange);
         self.timer.clear();
         self.answered.set(false);
+        let mut streams = self.streams.borrow_mut();
+        let stream = streams.as_mut()?.next_request();
+        Some(self.stalls.begin(&self.timers, stream))
     }
 
     fn end(&self) {
@@ -195,12 +215,13 @@ impl Progress {
 pub(super) struct InExchange {
     progress: Rc<Progress>,
     offers: bool,
+    stall: Option<Rc<Stall>>,
 }
 
 impl InExchange {
     pub(super) fn new(progress: &Rc<Progress>) -> Self {
-        progress.begin();
-        Self { progress: Rc::clone(progress), offers: false }
+        let stall = progress.begin();
+        Self { progress: Rc::clone(progress), offers: false, stall }
     }
 
     /// Notes whether the response waits for the client to take more of it; in HTTP/1.1 the
@@ -209,6 +230,9 @@ impl InExchange {
         let progress = &self.progress;
         if offers && progress.multiplexed.get() {
             progress.stall.set(progress.limits.write);
+        }
+        if let Some(stall) = &self.stall {
+            stall.wait(offers.then_some(progress.limits.write));
         }
         match (self.offers, offers) {
             (false, true) => progress.offered.set(progress.offered.get() + 1),
@@ -225,6 +249,9 @@ impl InExchange {
 impl Drop for InExchange {
     fn drop(&mut self) {
         self.offer(false);
+        if let Some(stall) = &self.stall {
+            self.progress.stalls.end(stall);
+        }
         self.progress.end();
     }
 }

@@ -6,6 +6,7 @@ use super::client_io::{ClientIo, InExchange, IoLimits, Phase, Progress};
 use super::refusing::error_type;
 use super::site::{Listener, Site};
 use super::socket::ClientStream;
+use super::stall::LocalExecutor;
 use super::streams::Lost;
 use super::tunnel;
 use super::worker::Worker;
@@ -57,7 +58,7 @@ pub(super) async fn serve(
     let io_limits =
         IoLimits { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.body_timeout };
     let tunnels = tunnel::Slot::default();
-    let progress = Progress::new(worker.lane.timers().timer(), worker.lane.timers().timer(), io_limits);
+    let progress = Progress::new(worker.lane.timers(), io_limits);
     let mut stream = stream;
     let (first, is_http2) = match agreed {
         Some(Protocol::Http2) => (Vec::new(), true),
@@ -87,7 +88,7 @@ pub(super) async fn serve(
     let result = if is_http2 {
         progress.multiplex(preface);
         let mut connection = pin!(
-            http2::Builder::new(LocalExecutor)
+            http2::Builder::new(LocalExecutor(Rc::clone(&progress)))
                 .max_concurrent_streams(MAX_STREAMS)
                 .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
                 .max_local_error_reset_streams(MAX_ERROR_STREAMS)
@@ -257,20 +258,5 @@ fn record_lost(progress: &Progress, worker: &Worker, listener: &Listener, peer: 
             worker.lane.stats().refusals.add(refusal.error);
             worker.lane.record_refusal(&listener.first(), peer, &refusal);
         }
-    }
-}
-
-/// Runs HTTP/2 streams on the connection's own worker.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
     }
 }

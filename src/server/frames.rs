@@ -4,6 +4,7 @@
 /// Bytes of a frame's head (RFC 9113 §4.1).
 const HEAD: usize = 9;
 /// Kinds of frames (§6).
+pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 pub(super) const RST_STREAM: u8 = 3;

@@ -20,6 +20,7 @@ mod proxy_protocol;
 mod refusing;
 mod site;
 mod socket;
+mod stall;
 mod streams;
 mod tls;
 mod tunnel;

@@ -2,7 +2,11 @@
 //! client sent: the stack resets a stream that is no request (RFC 9113 §8.1.1) without a word
 //! to anybody, and so it would make no record. Only the heads of frames are looked at.
 
-use super::frames::{ACK, CONTINUATION, END_HEADERS, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, SETTINGS};
+use super::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, SETTINGS,
+};
+
+use std::collections::VecDeque;
 
 /// PROTOCOL_ERROR (RFC 9113 §7).
 const PROTOCOL_ERROR: u32 = 1;
@@ -29,6 +33,9 @@ pub(super) struct Streams {
     malformed: u64,
     refused: u64,
     told: u64,
+    /// Begun streams that have not become requests yet, oldest first. They become requests in
+    /// this order.
+    waiting: VecDeque<u32>,
 }
 
 /// Streams that never became a request.
@@ -56,12 +63,13 @@ impl Streams {
             malformed: 0,
             refused: 0,
             told: 0,
+            waiting: VecDeque::new(),
         }
     }
 
     /// What the client sent.
     pub(super) fn received(&mut self, bytes: &[u8]) {
-        let Self { inbound, newest, begun, is_mid_head, has_settings, fault, .. } = self;
+        let Self { inbound, newest, begun, is_mid_head, has_settings, fault, waiting, .. } = self;
         inbound.feed(bytes, |frame| {
             if fault.is_some() {
                 return;
@@ -75,6 +83,7 @@ impl Streams {
             if frame.kind == HEADERS && frame.stream > *newest {
                 *newest = frame.stream;
                 *begun += 1;
+                waiting.push_back(frame.stream);
             }
         });
     }
@@ -93,14 +102,29 @@ impl Streams {
         Some(frame)
     }
 
-    /// What was sent to the client.
-    pub(super) fn sent(&mut self, bytes: &[u8]) {
-        let (malformed, refused) = (&mut self.malformed, &mut self.refused);
-        self.outbound.feed(bytes, |frame| match (frame.kind, frame.code()) {
-            (RST_STREAM, PROTOCOL_ERROR) => *malformed += 1,
-            (RST_STREAM, REFUSED_STREAM) => *refused += 1,
+    /// What was sent to the client; `each` is told the streams whose responses went on.
+    pub(super) fn sent(&mut self, bytes: &[u8], mut each: impl FnMut(u32)) {
+        let Self { outbound, malformed, refused, waiting, .. } = self;
+        outbound.feed(bytes, |frame| match (frame.kind, frame.code()) {
+            (DATA, _) => each(frame.stream),
+            // The stack's own answer to a head that is too large.
+            (HEADERS, _) => waiting.retain(|&stream| stream != frame.stream),
+            (RST_STREAM, code) => {
+                waiting.retain(|&stream| stream != frame.stream);
+                match code {
+                    PROTOCOL_ERROR => *malformed += 1,
+                    REFUSED_STREAM => *refused += 1,
+                    _ => {}
+                }
+            }
             _ => {}
         });
+    }
+
+    /// The stream of the request that has come: exact as long as no stream of the connection
+    /// was lost at the same time.
+    pub(super) fn next_request(&mut self) -> Option<u32> {
+        self.waiting.pop_front()
     }
 
     /// Those that were lost since the last call, when so many have become requests. While the
@@ -152,9 +176,9 @@ mod tests {
         for stream in [1, 1, 3, 7, 5, 7] {
             streams.received(&frame(HEADERS, END_HEADERS, stream, b"abc"));
         }
-        streams.sent(&frame(RST_STREAM, 0, 3, &1u32.to_be_bytes()));
-        streams.sent(&frame(RST_STREAM, 0, 7, &8u32.to_be_bytes()));
-        streams.sent(&frame(RST_STREAM, 0, 7, &7u32.to_be_bytes()));
+        streams.sent(&frame(RST_STREAM, 0, 3, &1u32.to_be_bytes()), |_| {});
+        streams.sent(&frame(RST_STREAM, 0, 7, &8u32.to_be_bytes()), |_| {});
+        streams.sent(&frame(RST_STREAM, 0, 7, &7u32.to_be_bytes()), |_| {});
         assert_eq!(streams.take_lost(0, false), Lost { malformed: 1, refused: 1, ended: 1 });
         let open = frame(HEADERS, 0, 9, b"abc");
         streams.received(&open[..12]);

@@ -2,9 +2,12 @@
 
 use crate::harness::client::{Connection, H2, get, request};
 use crate::harness::gateway::{Gateway, Source};
+use crate::harness::h2_frames::{Peer, WINDOW_UPDATE, frame};
 use crate::harness::origin::Origin;
 use crate::harness::records::{assert_gapless, list, one};
 use crate::harness::{PATIENCE, until};
+use http_body_util::BodyExt as _;
+use std::time::Duration;
 
 #[test]
 fn pipelined_requests_are_answered_in_order_and_each_is_on_record() {
@@ -195,12 +198,6 @@ fn half_a_head_behind_a_request_runs_out_of_time_and_is_on_record() {
     assert!(records.iter().any(|record| record.error() == "client_timeout" && record.status() == 408));
 }
 
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
 #[test]
 fn floods_and_broken_frames_of_http2_close_the_connection_and_are_on_record() {
     let origin = Origin::start();
@@ -295,4 +292,57 @@ async fn a_client_of_http2_that_keeps_its_windows_shut_is_cut_off() {
     assert_eq!(one(&records, "/stalled").outcome(), "aborted");
     drop(held);
     assert_gapless(&gateway.finish());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_stream_of_http2_whose_window_stays_shut_is_cut_off_while_others_go_on() {
+    let origin = Origin::start();
+    let source = Source::new("api", &origin.url()).limit("body_timeout", "\"1s\"");
+    let mut gateway = Gateway::builder().source(source).start();
+    let client = H2::open(gateway.address()).await;
+    let held = client.start("GET", "/stalled?size=100000000", Vec::new()).await;
+    // Each takes its time and none is stalled; together they last longer than the limit.
+    let begin = std::time::Instant::now();
+    let mut others = 0;
+    while gateway.records().iter().all(|record| record.text("url.path") != "/stalled") {
+        assert!(begin.elapsed() < PATIENCE, "the stalled stream is still there");
+        let response = client.send("GET", "/other?size=200000", Vec::new()).await;
+        assert_eq!((response.status, response.body.len(), response.complete), (200, 200_000, true));
+        others += 1;
+    }
+    assert!(begin.elapsed() > Duration::from_secs(1));
+    // The connection is as good as ever.
+    assert_eq!(client.send("GET", "/after?size=10", Vec::new()).await.body.len(), 10);
+    let end = held.into_body().collect().await;
+    assert!(end.is_err(), "the client is told");
+    let records = gateway.finish();
+    assert_eq!(records.len(), others + 2, "{}", list(&records));
+    let stalled = one(&records, "/stalled");
+    assert_eq!((stalled.outcome(), stalled.error()), ("aborted", "client_abort"));
+    assert_gapless(&records);
+}
+
+#[test]
+fn a_stream_of_http2_that_is_read_slowly_is_not_cut_off() {
+    let origin = Origin::start();
+    let source = Source::new("api", &origin.url()).limit("body_timeout", "\"1s\"");
+    let mut gateway = Gateway::builder().source(source).start();
+    let stream = Connection::open(gateway.address()).into_stream();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut peer = Peer::new(Box::new(stream), false);
+    peer.begin(&[(4, 1)]).unwrap();
+    // Of a body that is handed on at once, a byte each 300 ms: longer than the limit in all.
+    peer.get_of(1, "/slow?size=100000");
+    let begin = std::time::Instant::now();
+    peer.data(1, 1).unwrap();
+    for _ in 0..8 {
+        std::thread::sleep(Duration::from_millis(300));
+        peer.send(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]);
+        peer.data(1, 1).unwrap();
+    }
+    assert!(begin.elapsed() > Duration::from_secs(2));
+    // Shut for good, it is, and as nothing else goes on, its connection too.
+    peer.ends().unwrap();
+    let records = gateway.finish();
+    assert_eq!(one(&records, "/slow").outcome(), "aborted");
 }

@@ -102,8 +102,11 @@ impl Peer {
 
     /// The head of a request for 20 bytes.
     pub(crate) fn head(&self, method: &str) -> Vec<u8> {
-        let scheme = if self.is_tls { 0x87 } else { 0x86 };
-        let path = text("/h2?size=20");
+        self.head_of(method, "/h2?size=20")
+    }
+
+    fn head_of(&self, method: &str, path: &str) -> Vec<u8> {
+        let (scheme, path) = (self.scheme(), text(path));
         let method = match method {
             "GET" => vec![0x82],
             "POST" => vec![0x83],
@@ -120,6 +123,12 @@ impl Peer {
     /// The number of the scheme in the static table, as an indexed field.
     pub(crate) fn scheme(&self) -> u8 {
         if self.is_tls { 0x87 } else { 0x86 }
+    }
+
+    /// Sends a whole GET of this target.
+    pub(crate) fn get_of(&mut self, stream: u32, target: &str) {
+        let head = self.head_of("GET", target);
+        self.send(HEADERS, WHOLE, stream, &head);
     }
 
     /// Sends a whole GET.
