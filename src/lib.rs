@@ -29,7 +29,7 @@
 //! # Who may import whom
 //! Lowest first: `bucket` `call` `clock` `error_chain` `http1` `metrics` `record` `secret` `timer`, then
 //! `routes` `format` `identity` `spool`, then `inspect`, then `capture` `journal` `recorder`
-//! `enrich` `pack` `deliver` `evidence` `health`, then
+//! `enrich` `pack` `deliver` `evidence` `health` `notify`, then
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
 //! holds the code to it.
 
@@ -52,6 +52,7 @@ pub mod identity;
 pub mod inspect;
 pub mod journal;
 pub mod metrics;
+pub mod notify;
 pub mod pack;
 pub mod proxy;
 pub mod record;

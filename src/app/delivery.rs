@@ -212,6 +212,13 @@ impl Delivery {
         self.lock().iter().map(status).collect()
     }
 
+    /// Who is told how a destination is.
+    pub(super) fn owners(&self, name: &str) -> Vec<String> {
+        let running = self.lock();
+        let found = running.iter().find(|running| running.options.name == name);
+        found.map(|running| running.options.owners.clone()).unwrap_or_default()
+    }
+
     /// Packs what is left, closes the chains, and delivers for at most this long.
     pub(super) fn stop(&self, flush: Duration) {
         let running = std::mem::take(&mut *self.lock());

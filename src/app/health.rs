@@ -2,6 +2,7 @@
 //! and looks ahead. Nothing waits for it.
 
 use super::delivery::Delivery;
+use super::notices::Notices;
 use crate::clock::Clock;
 use crate::deliver::DestinationStatus;
 use crate::error_chain::Chain;
@@ -136,6 +137,7 @@ pub(super) struct Watched {
     pub(super) delivery: Arc<Delivery>,
     pub(super) recorder: Arc<Mutex<RecorderStatus>>,
     pub(super) clock: Clock,
+    pub(super) notices: Notices,
 }
 
 impl Watch {
@@ -204,8 +206,11 @@ impl Looker {
         let full = self.trend.full_in(bound);
         let full = full.map(|time| now.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
         let mut outlooks = BTreeMap::new();
+        let mut seen_now = Vec::new();
         for (status, _) in self.watched.delivery.statuses() {
-            outlooks.extend(Outlook::of(&status, full).map(|outlook| (status.name.clone(), outlook)));
+            let outlook = Outlook::of(&status, full);
+            outlooks.extend(outlook.map(|outlook| (status.name.clone(), outlook)));
+            seen_now.push((status.clone(), outlook, self.watched.delivery.owners(&status.name)));
             let hours = self.hours.entry(status.name.clone());
             let hours = hours.or_insert_with(|| Hours::begin(&status, now, seen));
             if let Some(members) = hours.observe(&status, now, seen) {
@@ -214,6 +219,7 @@ impl Looker {
             }
         }
         *lock(&self.watched.health.outlooks) = outlooks;
+        self.watched.notices.look(&seen_now, now);
     }
 }
 

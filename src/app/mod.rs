@@ -19,6 +19,7 @@ mod entrances;
 mod health;
 mod keys;
 mod machine;
+mod notices;
 mod own;
 mod pauses;
 mod recovery;
@@ -43,6 +44,7 @@ use crate::error_chain::Chain;
 use crate::inspect::Inspector;
 use crate::journal::{Actor, Event, Journal};
 use crate::metrics::Families;
+use crate::notify::Notifier;
 use crate::proxy::UpstreamShared;
 use crate::recorder::{self, Progress};
 use crate::server::{self, ListenError, SiteOptions, SocketFiles, Sockets, Stage};
@@ -53,6 +55,7 @@ use control::ControlDesk;
 use delivery::Delivery;
 use entrances::Entrances;
 use health::{Health, Notes, Watch, Watched};
+use notices::Notices;
 use pauses::Pauses;
 use recovery::Recovery;
 use status::StatusView;
@@ -87,6 +90,7 @@ pub struct Gateway {
     recovery: Option<recovery::Handle>,
     admin_stop: watch::Sender<bool>,
     access: Arc<Access>,
+    notifier: Notifier,
     actors: Arc<Actors>,
     metrics: Families,
     journal: Journal,
@@ -99,6 +103,12 @@ pub struct Gateway {
     upstreams: Vec<Arc<UpstreamShared>>,
     entrances: Entrances,
     _socket_files: SocketFiles,
+}
+
+/// This gateway's stable name: as configured, else the machine's.
+#[must_use]
+pub fn instance(config: &Config) -> String {
+    config.instance.clone().unwrap_or_else(machine::host_name)
 }
 
 /// How a reload ends, as a label.
@@ -119,7 +129,7 @@ impl Gateway {
     /// [`StartError`]; what was started until then is ended again.
     pub fn start_on(config: Config, fs: Arc<dyn Fs>) -> Result<Self, StartError> {
         let boot = Uuid::now_v7();
-        let instance = config.instance.clone().unwrap_or_else(machine::host_name);
+        let instance = instance(&config);
         let workers = machine::worker_count(config.server.workers);
         // A client and its upstream connection each; the rest of the process needs a few.
         machine::raise_open_files((2 * workers * config.server.max_connections + OTHER_FILES) as u64);
@@ -201,6 +211,9 @@ impl Gateway {
         let public_key = signer.public();
         let health = Health::new(spool.dir(), &clock);
         let (notes, notes_end) = Notes::new(&clock);
+        notices::show(&metrics, &config.notify);
+        let tell = notices::tell(journal.clone(), notes.clone(), metrics.clone());
+        let notifier = Notifier::new(config.notify.clone(), clock.clone(), background.handle().clone(), tell);
         let delivery = Arc::new(Delivery::new(delivery::Common {
             instance: instance.clone(),
             boot,
@@ -221,6 +234,7 @@ impl Gateway {
             delivery: Arc::clone(&delivery),
             recorder: recorder.shared_status(),
             clock: clock.clone(),
+            notices: Notices::open(spool.dir(), notifier.clone(), &instance),
         };
         let view = Arc::new(StatusView::new(status::Parts {
             instance,
@@ -275,6 +289,7 @@ impl Gateway {
             recovery: None,
             admin_stop,
             access,
+            notifier,
             actors,
             metrics,
             journal,
@@ -370,6 +385,7 @@ impl Gateway {
         self.actors.reload(&merged, directory);
         self.site.send_replace(Arc::new(site));
         self.access.set_tokens(merged.admin.tokens.clone());
+        self.notifier.set_options(merged.notify.clone());
         self.delivery.reload(&merged.destinations);
         self.view.set_sources(&merged);
         *config = merged;

@@ -14,6 +14,7 @@ mod fingerprint;
 mod health;
 mod keygen;
 pub mod log;
+mod notify;
 mod place;
 mod progress;
 mod prove;
@@ -44,6 +45,7 @@ Examples:
   onrecord run --config proxy.toml     run the gateway until SIGTERM
   onrecord account objects             account for each record taken, from the manifests
   onrecord destinations list           where records go, and whether they arrive
+  onrecord notify test                 do notices arrive?
   onrecord token --name ann --role operator   let somebody in at the admin listener
   onrecord health                      is the gateway of this machine ready? exit code 0 or 1
   onrecord routes test GET /users/me   which route does a request take, and why?
@@ -108,6 +110,12 @@ pub enum Command {
     /// `pause` and `resume` hold over restarts. Where [admin] tokens are configured, one
     /// is needed; to change something always.
     Destinations(DestinationsArgs),
+    /// Try whether notices arrive
+    ///
+    /// `onrecord notify test` sends a test by each channel of [notify], once, and says what
+    /// became of it. It needs no running gateway.
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Make a token for the admin listener
     ///
     /// Prints the token, and on standard error the line for [admin] tokens that lets it
@@ -215,6 +223,21 @@ pub struct AccountArgs {
     /// Who asks there.
     #[command(flatten)]
     pub admin: AdminArgs,
+}
+
+/// What `onrecord notify` does.
+#[derive(Debug, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a test by each channel
+    Test(NotifyTestArgs),
+}
+
+/// What `onrecord notify test` takes.
+#[derive(Debug, Args)]
+pub struct NotifyTestArgs {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
+    pub config: PathBuf,
 }
 
 /// What `onrecord token` takes.
@@ -357,6 +380,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Account(args) => account::run(&args),
         Command::Destinations(args) => destinations::run(&args),
+        Command::Notify(command) => notify::run(&command),
         Command::Token(args) => token::run(&args),
         Command::Health(args) => health::health(&args),
         Command::Routes(command) => routes::run(&command),
@@ -412,6 +436,7 @@ mod tests {
             "onrecord destinations history main --limit 10 --before 7",
             "onrecord destinations probe main",
             "onrecord destinations pause main --format json",
+            "onrecord notify test --config proxy.toml",
             "onrecord token --name ann --role operator --out t",
             "onrecord routes list --config proxy.toml --source cma --format json",
             "onrecord routes list --catalogue microcms --api-host blog.microcms.io",

@@ -75,6 +75,8 @@ pub struct Config {
     pub actors: ActorsOptions,
     /// The admin listener.
     pub admin: AdminOptions,
+    /// Notices.
+    pub notify: crate::notify::NotifyOptions,
     /// Signing.
     pub evidence: EvidenceOptions,
     /// The gateway's own log.
@@ -320,6 +322,7 @@ impl From<raw::File> for Config {
             meaning: file.meaning,
             actors: file.actors,
             admin: file.admin.options,
+            notify: file.notify,
             evidence: file.evidence,
             log: file.log,
         }

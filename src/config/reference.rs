@@ -98,6 +98,7 @@ pub static SECTIONS: &[&Section] = &[
     &raw::meaning::SECTION,
     &raw::actors::SECTION,
     &raw::admin::SECTION,
+    &raw::notify::SECTION,
     &raw::evidence::SECTION,
     &raw::log::SECTION,
 ];

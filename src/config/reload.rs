@@ -52,7 +52,7 @@ impl Config {
         let mut running = self.clone();
         let mut out = Changes::default();
         compare!(out, "", running, new;
-            live: redact.query, actors.directory, log.level, admin.tokens;
+            live: redact.query, actors.directory, log.level, admin.tokens, notify.after, notify.email, notify.webhooks;
             restart: instance, server.workers, server.grace, server.flush, server.max_connections,
                 server.max_in_flight, acme.agreed, acme.options.directory, acme.options.contact,
                 acme.options.ca, acme.options.dir, client_limits.connections, client_limits.in_flight,
@@ -152,7 +152,7 @@ fn compare_destination(
     // What says which records are whose belongs to the manifest chain from its start. The way to
     // the store is taken anew, and what waits is sent there.
     compare!(out, dotted, running, new;
-        live: retention, concurrency;
+        live: retention, concurrency, owners;
         restart: interval, object_bytes, heartbeat, retention_days, prefix, sources, own_records, format.timestamps,
             filter, schedule;
     );

@@ -35,6 +35,8 @@ pub struct DestinationOptions {
     pub retention: Duration,
     /// Stated in manifests: whole days older than this may be absent.
     pub retention_days: Option<u32>,
+    /// E-mail addresses of those who are told how it is.
+    pub owners: Vec<String>,
     /// At most so many objects are under way at once, each with a buffer of its own.
     pub concurrency: usize,
 }
@@ -69,6 +71,7 @@ impl DestinationOptions {
             heartbeat: Duration::from_secs(60),
             retention: Duration::from_secs(72 * 3600),
             retention_days: None,
+            owners: Vec::new(),
             concurrency: 4,
         }
     }

@@ -12,7 +12,7 @@ const MAX_KEYS: usize = 200;
 const MAX_WORDS: usize = 1000;
 
 /// Every value of `event.action` in the gateway's own records.
-pub const ACTIONS: [&str; 17] = [
+pub const ACTIONS: [&str; 18] = [
     "start",
     "stop",
     "recovery",
@@ -30,6 +30,7 @@ pub const ACTIONS: [&str; 17] = [
     "destination_pause",
     "destination_resume",
     "access_refused",
+    "notice",
 ];
 
 /// Who did it.
@@ -174,6 +175,17 @@ pub enum Event<'a> {
         /// For how many seconds.
         seconds: u64,
     },
+    /// People were to be told of something.
+    Notice {
+        /// Of what: `failing`, `recovered` and so on.
+        kind: &'a str,
+        /// Of which destination.
+        destination: &'a str,
+        /// By which channel.
+        channel: &'a str,
+        /// Why it was not sent.
+        failed: Option<&'a str>,
+    },
     /// The wall clock moved by other than the time that went by.
     ClockJump {
         /// By how much, in microseconds; negative: backwards.
@@ -205,6 +217,7 @@ impl Event<'_> {
                 _ => "destination_retry",
             },
             Self::AccessRefused { .. } => "access_refused",
+            Self::Notice { .. } => "notice",
         }
     }
 
@@ -216,7 +229,7 @@ impl Event<'_> {
             | Self::ConfigurationRefused
             | Self::SigningKeyChange { .. }
             | Self::FingerprintKeyChange { .. } => "configuration",
-            Self::DestinationState { .. } | Self::DestinationAct { .. } => "delivery",
+            Self::DestinationState { .. } | Self::DestinationAct { .. } | Self::Notice { .. } => "delivery",
             Self::AccessRefused { .. } => "access",
             Self::Gap { .. }
             | Self::DurabilityTrouble(_)
@@ -233,6 +246,7 @@ impl Event<'_> {
             | Self::DurabilityTrouble(_)
             | Self::DestinationState { cause: Some(_), .. }
             | Self::DestinationAct { failed: Some(_), .. }
+            | Self::Notice { failed: Some(_), .. }
             | Self::AccessRefused { .. } => Outcome::Failure,
             _ => Outcome::Success,
         }
@@ -297,6 +311,12 @@ impl Event<'_> {
                 out.text("destination.name", name);
                 out.text("client.address", &address.to_string());
                 out.words("administration.failed", failed.unwrap_or_default());
+            }
+            Self::Notice { kind, destination, channel, failed } => {
+                out.text("destination.name", destination);
+                out.text("notice.kind", kind);
+                out.text("notice.channel", channel);
+                out.words("notice.failed", failed.unwrap_or_default());
             }
             Self::AccessRefused { address, seconds } => {
                 out.text("client.address", &address.to_string());

@@ -67,6 +67,8 @@ pub struct Families {
     pub delivery_since_success: GaugeVec,
     /// When the first loss would come; 0: none is in sight.
     pub delivery_first_loss: GaugeVec,
+    /// Notices by channel and result.
+    pub notices: IntCounterVec,
     /// 1 for the state that a destination is in.
     pub destination_state: IntGaugeVec,
     /// 1 while an address of an upstream is in use.
@@ -269,6 +271,11 @@ impl Families {
                 "onrecord_delivery_first_loss_timestamp_seconds",
                 "When the first loss would come if nothing changes, in Unix time; 0 while none is in sight.",
                 destination,
+            )?,
+            notices: counters(
+                "onrecord_notices_total",
+                "Notices to people, sent or given up after all attempts.",
+                &["channel", "result"],
             )?,
             destination_state: int_gauges(
                 "onrecord_destination_state",

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 8] = [
     &["bucket", "call", "clock", "error_chain", "http1", "metrics", "record", "secret", "timer"],
     &["routes", "format", "identity", "spool"],
     &["inspect"],
-    &["capture", "journal", "recorder", "enrich", "pack", "deliver", "evidence", "health"],
+    &["capture", "journal", "recorder", "enrich", "pack", "deliver", "evidence", "health", "notify"],
     &["proxy", "server"],
     &["config", "admin"],
     &["app", "cli"],

@@ -42,6 +42,7 @@ mod front_upstreams;
 mod fuzz_targets;
 mod learned;
 mod meaning;
+mod notices;
 mod outcomes;
 mod own_records;
 mod pipeline;

@@ -120,6 +120,12 @@ pub(crate) static SECTION: Section = Section {
             doc: "What could not be delivered for this long is given up, and declared.",
         },
         Key {
+            name: "owners",
+            kind: Kind::List("e-mail addresses"),
+            absent: Absent::Unset("none"),
+            doc: "Who gets this destination's notices, beside those of `[notify] email`.",
+        },
+        Key {
             name: "retention_days",
             kind: Kind::Count(1, 36_500),
             absent: Absent::Unset("not stated"),
@@ -191,6 +197,7 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     if let Some(concurrency) = table.count_usize("concurrency") {
         options.concurrency = concurrency;
     }
+    options.owners = table.list("owners").iter().filter_map(super::notify::address).collect();
     options.retention_days = table.count("retention_days").and_then(|days| u32::try_from(days).ok());
     table.finish();
     Destination { options, name, path, bucket, sources }

@@ -21,6 +21,7 @@ pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod log;
 pub(crate) mod meaning;
+pub(crate) mod notify;
 pub(crate) mod redact;
 pub(crate) mod server;
 pub(crate) mod source;
@@ -65,6 +66,7 @@ pub(crate) struct File {
     pub(crate) meaning: MeaningOptions,
     pub(crate) actors: ActorsOptions,
     pub(crate) admin: admin::Admin,
+    pub(crate) notify: crate::notify::NotifyOptions,
     pub(crate) evidence: EvidenceOptions,
     pub(crate) log: LogOptions,
 }
@@ -101,6 +103,7 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>
         meaning: meaning::read(root.table("meaning")),
         actors: actors::read(root.table("actors")),
         admin: admin::read(document, root.table("admin")),
+        notify: notify::read(root.table("notify")),
         evidence: evidence::read(root.table("evidence")),
         log: log::read(root.table("log")),
     };

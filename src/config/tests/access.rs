@@ -57,3 +57,35 @@ fn what_nobody_guards_stays_on_loopback_and_tokens_are_each_somebodys() {
     assert_eq!((admin.tokens[0].name.as_str(), admin.tokens[0].sha256), ("a", [0x11; 32]));
     assert_eq!(admin.certificates[0].key.display().to_string(), "c.pem");
 }
+
+#[test]
+fn channels_are_judged_and_no_webhook_is_repeated() {
+    let with = |lines: &str| format!("{SMALL}[notify]\n{lines}\n");
+    let mail =
+        |rest: &str| format!("email = {{ server = \"m\", from = \"a@b.test\", to = [\"c@d.test\"]{rest} }}");
+    refused(&[
+        (with("email = { server = \"m\", from = \"a@b.test\", to = [] }"), "names nobody in to"),
+        (
+            with("email = { server = \"m\", from = \"a\", to = [\"c@d.test\"] }"),
+            "from: is not an e-mail address",
+        ),
+        (with(&mail(", user = \"u\"")), "user or password without the other"),
+        (
+            with(&mail(", user = \"u\", password = { env = \"P\" }, security = \"none\"")),
+            "would send the password for everybody to read",
+        ),
+        (with("webhooks = [{ name = \"a\" }]"), "url: is missing"),
+        (with("webhooks = [{ name = \"a\", url = \"ftp://h/\" }]"), "is not a URL"),
+        (with("webhooks = [{ name = \"email\", url = \"http://h/\" }]"), "the name of another channel"),
+        (
+            with("webhooks = [{ name = \"a\", url = \"http://h/\", preset = \"pagerduty\" }]"),
+            "belong together",
+        ),
+    ]);
+    let told = problems(&with("webhooks = [{ name = \"a\", url = \"htps://hooks.test/SECRET\" }]"));
+    assert!(!told.is_empty() && !told.join("").contains("SECRET"), "{told:?}");
+    let config = valid(&with(
+        "webhooks = [{ name = \"p\", preset = \"pagerduty\", routing_key = { env = \"K\" } }, { name = \"s\", preset = \"slack\", url = { env = \"U\" } }]",
+    ));
+    assert_eq!(config.notify.channels(), ["p", "s"]);
+}

@@ -225,7 +225,9 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (Kind::List(_), "tokens") => {
             format!("[{{ name = \"a\", role = \"viewer\", sha256 = \"{}\" }}]", "ab".repeat(32))
         }
-        (Kind::List(_), "contact") => "[\"a@b.test\"]".into(),
+        (Kind::List(_), "webhooks") => "[{ name = \"w\", url = \"https://hook.test/\" }]".into(),
+        (_, "email") => "{ server = \"mail.test\", from = \"a@b.test\", to = [\"c@d.test\"] }".into(),
+        (Kind::List(_), "contact" | "owners") => "[\"a@b.test\"]".into(),
         (Kind::List(_), "certificates") => "[{ chain = \"other.pem\" }]".into(),
         (Kind::List(_), "trusted_proxies" | "proxy_protocol" | "exempt") => "[\"10.0.0.0/8\"]".into(),
         (Kind::List(_), "catalogues") => "[\"microcms\"]".into(),

@@ -141,7 +141,6 @@ fn keys_in_the_wrong_place_are_sent_to_the_right_one() {
         (destination("bucket = \"b\""), "destination[0].bucket: is a key of type \"s3\""),
         (destination("container = \"b\""), "not in this build yet"),
         (destination("colour = \"b\""), "known here are name, type, path"),
-        (format!("{SMALL}[notify]\n"), "not in this build yet"),
     ]);
 }
 
