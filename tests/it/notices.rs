@@ -12,17 +12,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+/// The signature, if there was one, and the body.
+type Got = (Option<String>, Vec<u8>);
+
 /// A receiver of webhooks: the first answers are these statuses, all others 200.
 struct Receiver {
     url: String,
-    got: Arc<Mutex<Vec<(Option<String>, Vec<u8>)>>>,
+    got: Arc<Mutex<Vec<Got>>>,
 }
 
 impl Receiver {
     fn start(first: &'static [u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let got: Arc<Mutex<Vec<(Option<String>, Vec<u8>)>>> = Arc::default();
+        let got: Arc<Mutex<Vec<Got>>> = Arc::default();
         let into = Arc::clone(&got);
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
