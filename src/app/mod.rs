@@ -21,6 +21,8 @@ mod keys;
 mod machine;
 mod notices;
 mod own;
+#[cfg(test)]
+mod panics;
 mod pauses;
 mod recovery;
 mod rings;

@@ -65,13 +65,24 @@ pub fn stack<F: FindSource + Clone>(
         // Innermost: headers, pool, upstream.
         .service(CallFn(move |call: Call| {
             let (targets, fields) = (Rc::clone(&targets), Rc::clone(&fields));
+            panic_if_told(&call, "/panics/at/once");
             async move {
+                panic_if_told(&call, "/panics");
                 let found = call.index.and_then(|index| targets.get(index));
                 let (_, target) = found.expect("requests without a source are refused before");
                 forward::forward(target, &fields, call).await
             }
         }))
 }
+
+/// Where a test of the whole gateway lets the stack panic.
+#[cfg(test)]
+fn panic_if_told(call: &Call, path: &str) {
+    assert_ne!(call.request.uri().path(), path, "told to by a test");
+}
+
+#[cfg(not(test))]
+fn panic_if_told(_call: &Call, _path: &str) {}
 
 /// A service made of a function.
 #[derive(Clone, Copy, Debug)]

@@ -20,9 +20,11 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 §3.4).
@@ -43,6 +45,11 @@ pub(super) enum Protocol {
     /// HTTP/2.
     Http2,
 }
+
+/// The stack panicked.
+#[derive(Debug, Error)]
+#[error("the request met a defect of the gateway")]
+struct Panicked;
 
 /// Serves a connection until it ends. Dropped, it closes it and what is in flight on it.
 pub(super) async fn serve(
@@ -75,9 +82,16 @@ pub(super) async fn serve(
         let tunnels = tunnels.clone();
         service_fn(move |request: Request<Incoming>| {
             let guard = InExchange::new(&progress);
-            let response = service.call(request);
+            // In HTTP/2 this runs in the connection's own task: a panic must not end the other
+            // streams. (One in the future itself ends the task of its stream alone.) What the
+            // exchange has touched on the way has closed its account while it unwound.
+            let response = catch_unwind(AssertUnwindSafe(|| service.call(request)));
             let tunnels = tunnels.clone();
-            async move { response.await.map(|response| tunnels.divert(response, guard)) }
+            async move {
+                let Ok(response) = response else { return Err(Panicked) };
+                let Ok(response) = response.await;
+                Ok(tunnels.divert(response, guard))
+            }
         })
     };
     let guard = (!is_http2).then(|| {
