@@ -55,7 +55,8 @@ pub(super) struct Common {
 }
 
 /// The way to a store.
-pub(super) fn store(store: &Store, clock: &Clock) -> Arc<dyn Destination> {
+#[must_use]
+pub fn store(store: &Store, clock: &Clock) -> Arc<dyn Destination> {
     match store {
         Store::Dir { path } => Arc::new(DirStore::new(path)),
         Store::S3(bucket) => Arc::new(S3Store::new(bucket, clock.clone())),

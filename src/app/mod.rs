@@ -32,6 +32,7 @@ mod start_error;
 mod status;
 mod upstreams;
 
+pub use delivery::store;
 pub use entrances::certificate_warnings;
 pub use keys::fingerprinter_at_rest;
 pub use site::{durabilities, odd_paths, routes, table};

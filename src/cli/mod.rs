@@ -18,6 +18,7 @@ mod notify;
 mod place;
 mod progress;
 mod prove;
+mod redeliver;
 mod routes;
 pub mod run;
 pub mod sample;
@@ -45,6 +46,7 @@ Examples:
   onrecord run --config proxy.toml     run the gateway until SIGTERM
   onrecord account objects             account for each record taken, from the manifests
   onrecord destinations list           where records go, and whether they arrive
+  onrecord redeliver --destination lake --from 2026-04-01 --to 2026-04-02 --from-archive objects
   onrecord notify test                 do notices arrive?
   onrecord token --name ann --role operator   let somebody in at the admin listener
   onrecord health                      is the gateway of this machine ready? exit code 0 or 1
@@ -110,6 +112,13 @@ pub enum Command {
     /// `pause` and `resume` hold over restarts. Where [admin] tokens are configured, one
     /// is needed; to change something always.
     Destinations(DestinationsArgs),
+    /// Copy what a time brought to a destination again, from an archive
+    ///
+    /// Copies batches, objects and manifests of one chain, byte for byte from a folder, a
+    /// bucket or another destination. Objects are checked against their manifests and created,
+    /// never replaced: what is there already stays, and doing it twice does no harm. Needs no
+    /// running gateway. Exit code 1: something was missing, or could not be created.
+    Redeliver(RedeliverArgs),
     /// Try whether notices arrive
     ///
     /// `onrecord notify test` sends a test by each channel of [notify], once, and says what
@@ -223,6 +232,47 @@ pub struct AccountArgs {
     /// Who asks there.
     #[command(flatten)]
     pub admin: AdminArgs,
+}
+
+/// What `onrecord redeliver` takes.
+#[derive(Debug, Args)]
+pub struct RedeliverArgs {
+    /// The configuration file, which says what the destination is
+    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
+    pub config: PathBuf,
+    /// Where it goes
+    #[arg(long, value_name = "NAME")]
+    pub destination: String,
+    /// Records from this time on, such as 2026-04-09T14:00:00Z or 2026-04-09
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub from: u64,
+    /// And before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: u64,
+    /// Where it is taken from: a folder, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PATH|URL", conflicts_with = "from_destination")]
+    pub from_archive: Option<String>,
+    /// Or another destination of the configuration, which can be read
+    #[arg(long, value_name = "NAME")]
+    pub from_destination: Option<String>,
+    /// Whose chain [default: the destination's own if it is there, else the only one]
+    #[arg(long, value_name = "DESTINATION")]
+    pub chain: Option<String>,
+    /// Say what would be copied, and copy nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// For an archive in a bucket: the URL of a store other than Amazon's
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// For an archive in a bucket: its region
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// For an archive in a bucket: the profile to take credentials from
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// For an archive in a bucket: its name stands in the path, not in the host name
+    #[arg(long)]
+    pub path_style: bool,
 }
 
 /// What `onrecord notify` does.
@@ -380,6 +430,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Account(args) => account::run(&args),
         Command::Destinations(args) => destinations::run(&args),
+        Command::Redeliver(args) => redeliver::redeliver(&args),
         Command::Notify(command) => notify::run(&command),
         Command::Token(args) => token::run(&args),
         Command::Health(args) => health::health(&args),
@@ -436,6 +487,7 @@ mod tests {
             "onrecord destinations history main --limit 10 --before 7",
             "onrecord destinations probe main",
             "onrecord destinations pause main --format json",
+            "onrecord redeliver --destination d --from 2026-04-01 --to 2026-04-02T00:00:00Z --from-archive s3://b --chain c --dry-run",
             "onrecord notify test --config proxy.toml",
             "onrecord token --name ann --role operator --out t",
             "onrecord routes list --config proxy.toml --source cma --format json",

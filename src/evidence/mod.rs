@@ -4,6 +4,7 @@
 mod account;
 pub mod anchor;
 mod chain;
+pub mod copying;
 pub mod inclusion;
 pub mod keys;
 pub mod merkle;

@@ -47,6 +47,7 @@ mod outcomes;
 mod own_records;
 mod pipeline;
 mod records;
+mod redeliver;
 mod reload;
 mod sdks;
 mod secrets;
