@@ -30,6 +30,7 @@ mod verify;
 pub use admin_call::AdminArgs;
 pub use destinations::{Destinations, DestinationsArgs, HistoryArgs, OneArgs};
 pub use place::PlaceArgs;
+pub use redeliver::RedeliverArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -232,47 +233,6 @@ pub struct AccountArgs {
     /// Who asks there.
     #[command(flatten)]
     pub admin: AdminArgs,
-}
-
-/// What `onrecord redeliver` takes.
-#[derive(Debug, Args)]
-pub struct RedeliverArgs {
-    /// The configuration file, which says what the destination is
-    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
-    pub config: PathBuf,
-    /// Where it goes
-    #[arg(long, value_name = "NAME")]
-    pub destination: String,
-    /// Records from this time on, such as 2026-04-09T14:00:00Z or 2026-04-09
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub from: u64,
-    /// And before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub to: u64,
-    /// Where it is taken from: a folder, or s3://BUCKET/PREFIX
-    #[arg(long, value_name = "PATH|URL", conflicts_with = "from_destination")]
-    pub from_archive: Option<String>,
-    /// Or another destination of the configuration, which can be read
-    #[arg(long, value_name = "NAME")]
-    pub from_destination: Option<String>,
-    /// Whose chain [default: the destination's own if it is there, else the only one]
-    #[arg(long, value_name = "DESTINATION")]
-    pub chain: Option<String>,
-    /// Say what would be copied, and copy nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// For an archive in a bucket: the URL of a store other than Amazon's
-    #[arg(long, value_name = "URL")]
-    pub endpoint: Option<String>,
-    /// For an archive in a bucket: its region
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// For an archive in a bucket: the profile to take credentials from
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// For an archive in a bucket: its name stands in the path, not in the host name
-    #[arg(long)]
-    pub path_style: bool,
 }
 
 /// What `onrecord notify` does.

@@ -1,6 +1,6 @@
 //! `onrecord redeliver`: copies batches from an archive to a destination, as they are.
 
-use super::{PlaceArgs, RedeliverArgs, run};
+use super::{PlaceArgs, run, time};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -9,6 +9,7 @@ use crate::deliver::{Body, Created, Destination, DestinationOptions, Object, Obj
 use crate::evidence::copying::{CopyBatch, CopyChain};
 use crate::evidence::merkle;
 use crate::evidence::store::EvidenceSource;
+use clap::Args;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
@@ -20,6 +21,47 @@ type Error = Box<dyn std::error::Error>;
 const ATTEMPTS: u32 = 6;
 /// Read at once.
 const CHUNK: usize = 128 * 1024;
+
+/// What `onrecord redeliver` takes.
+#[derive(Debug, Args)]
+pub struct RedeliverArgs {
+    /// The configuration file, which says what the destination is
+    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
+    pub config: PathBuf,
+    /// Where it goes
+    #[arg(long, value_name = "NAME")]
+    pub destination: String,
+    /// Records from this time on, such as 2026-04-09T14:00:00Z or 2026-04-09
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub from: u64,
+    /// And before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: u64,
+    /// Where it is taken from: a folder, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PATH|URL", conflicts_with = "from_destination")]
+    pub from_archive: Option<String>,
+    /// Or another destination of the configuration, which can be read
+    #[arg(long, value_name = "NAME")]
+    pub from_destination: Option<String>,
+    /// Whose chain [default: the destination's own if it is there, else the only one]
+    #[arg(long, value_name = "DESTINATION")]
+    pub chain: Option<String>,
+    /// Say what would be copied, and copy nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// For an archive in a bucket: the URL of a store other than Amazon's
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// For an archive in a bucket: its region
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// For an archive in a bucket: the profile to take credentials from
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// For an archive in a bucket: its name stands in the path, not in the host name
+    #[arg(long)]
+    pub path_style: bool,
+}
 
 /// What was done.
 #[derive(Debug, Default)]
