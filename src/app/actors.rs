@@ -3,6 +3,7 @@
 
 use super::StartError;
 use super::keys;
+use super::site;
 use crate::capture::actor::Fingerprinter;
 use crate::clock::Clock;
 use crate::config::{Config, SourceConfig};
@@ -11,8 +12,9 @@ use crate::enrich::directory::Directory;
 use crate::enrich::learner::Learner;
 use crate::enrich::privacy::Privacy;
 use crate::error_chain::Chain;
-use crate::identity::{Desk, Facts, Handover, Learned};
+use crate::identity::{Desk, Facts, Handover, Learned, TokenOptions};
 use crate::metrics::Families;
+use crate::routes::About;
 use crate::spool::Spool;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::HashMap;
@@ -67,18 +69,16 @@ impl Actors {
         // The stamp before the content: a change between the two is seen as one.
         let file = File::of(config);
         let directory = keys::directory(config)?;
-        let judged = config
-            .sources
-            .iter()
-            .filter_map(|source| source.jwt.clone().map(|options| (source.options.name.clone(), options)));
+        let tokens = config.sources.iter().map(tokens).collect::<Result<Vec<_>, _>>()?;
+        let tokens = tokens.into_iter().filter(|(_, options)| !options.is_empty()).collect();
         let dir = spool.dir().join(FOLDER);
         let lasts = u64::try_from(config.actors.learned_for.as_micros()).unwrap_or(u64::MAX);
         let learned = Arc::new(Learned::new(lasts));
         if let Err(error) = learned.load(&dir, Clock::System.unix_microseconds()) {
             tracing::warn!(error = %Chain(&error), "what was learned of credentials can't be read; it is learned anew");
         }
-        let desk = Desk::open(judged.collect(), dir.clone(), Clock::System, metrics)
-            .map_err(|error| StartError::Key { key: "[source.actor.jwt]", why: Chain(&error).to_string() })?;
+        let desk = Desk::open(tokens, &learned, dir.clone(), Clock::System, metrics)
+            .map_err(|error| StartError::Key { key: "[source.actor]", why: Chain(&error).to_string() })?;
         Ok(Arc::new(Self {
             directory: Arc::new(ArcSwapOption::new(directory)),
             file: Mutex::new(file),
@@ -177,6 +177,27 @@ impl Actors {
         }
         self.save_learned();
     }
+}
+
+/// What is to be found out of the tokens of a source.
+fn tokens(source: &SourceConfig) -> Result<(String, TokenOptions), StartError> {
+    let ask = match &source.ask {
+        None => None,
+        Some(options) => {
+            let routes = site::routes(source)?;
+            let told = routes.routes().iter().flat_map(|route| &route.learn);
+            let own = told.cloned().find(|learn| learn.about == About::Sender && learn.id.is_some());
+            let why = "no catalogue of the source says where the answer names the actor (`learn`)".to_owned();
+            let own = own.ok_or(StartError::Key { key: "[source.actor.ask]", why })?;
+            let namespace = match source.options.namespace.as_str() {
+                "" => routes.namespace().unwrap_or("api").to_owned(),
+                typed => typed.to_owned(),
+            };
+            Some((options.clone(), namespace, own))
+        }
+    };
+    let (jwt, introspection) = (source.jwt.clone(), source.introspection.clone());
+    Ok((source.options.name.clone(), TokenOptions { jwt, introspection, ask }))
 }
 
 fn sources(config: &Config, facts: &HashMap<String, Arc<Facts>>) -> SourceTable {

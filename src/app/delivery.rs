@@ -12,6 +12,7 @@ use crate::deliver::{
     StatusCell, Store,
 };
 use crate::enrich::add_meaning;
+use crate::enrich::invocations::Invocations;
 use crate::error_chain::Chain;
 use crate::format::Enrichment;
 use crate::journal::{Actor, Event, Journal};
@@ -185,9 +186,11 @@ impl Delivery {
         let mut resolver = common.actors.resolver();
         let sessions = SessionFile::open(common.spool.dir(), &options.name, common.session_gap);
         let told = Arc::clone(&sessions);
+        let mut invocations = Invocations::default();
         let enrich = move |record: &RecordView<'_>, out: &mut Enrichment| {
             resolver.resolve(record, out);
             add_meaning(&mut sessions.lock(), record, out);
+            invocations.hint(record, out);
         };
         let (metrics, name) = (common.metrics.clone(), options.name.clone());
         let journal = common.journal.clone();

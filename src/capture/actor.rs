@@ -187,6 +187,12 @@ impl ActorRules {
 }
 
 impl<'r> Claims<'r> {
+    /// Whether the credential is a bearer token.
+    #[must_use]
+    pub fn is_bearer(&self) -> bool {
+        matches!(self.authentication, Authentication::Jwt | Authentication::Bearer)
+    }
+
     fn of(authentication: Authentication, credential: Option<&'r [u8]>) -> Self {
         Self {
             authentication,

@@ -257,9 +257,9 @@ impl Source {
         if let Some(credential) = &claims.credential {
             let fingerprint = self.plan.fingerprinter.fingerprint(credential);
             if let Some(tokens) = &self.tokens
-                && claims.is_jwt
+                && (claims.is_jwt || tokens.takes_opaque() && claims.is_bearer())
             {
-                tokens.present(fingerprint, credential);
+                tokens.present(fingerprint, credential, claims.is_jwt);
             }
             writer.bytes(Field::CredentialId, &fingerprint);
             writer.text(Field::CredentialKey, self.plan.fingerprinter.key_name());

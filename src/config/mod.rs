@@ -32,7 +32,7 @@ use crate::capture::RingOptions;
 use crate::deliver::DestinationOptions;
 use crate::enrich::actor::Identify;
 use crate::enrich::privacy::Personal;
-use crate::identity::JwtOptions;
+use crate::identity::{AskOptions, IntrospectionOptions, JwtOptions};
 use crate::proxy::SourceOptions;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -110,6 +110,10 @@ pub struct SourceConfig {
     pub identify: Vec<Identify>,
     /// How its tokens are checked; `None`: they are not.
     pub jwt: Option<JwtOptions>,
+    /// Where its other tokens are introspected.
+    pub introspection: Option<IntrospectionOptions>,
+    /// Where the API is asked who a credential is.
+    pub ask: Option<AskOptions>,
 }
 
 /// A catalogue by name or by file.

@@ -83,6 +83,8 @@ pub static SECTIONS: &[&Section] = &[
     &raw::source::SECTION,
     &raw::source::ACTOR,
     &raw::identity::JWT,
+    &raw::inquiry::INTROSPECTION,
+    &raw::inquiry::ASK,
     &raw::forward::SECTION,
     &raw::forward::HEALTH,
     &raw::durability::SECTION,

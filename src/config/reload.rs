@@ -109,7 +109,7 @@ fn compare_source(out: &mut Changes, path: &str, running: &mut SourceConfig, new
         live: identify, catalogues, api_host, organization_placeholder, options.organization, options.trusted_proxies,
             options.actor_headers, options.api_key_headers, options.odd_paths, options.limits,
             options.durability;
-        restart: jwt, options.namespace, options.listen, options.hosts, options.path_prefix, options.upstream,
+        restart: jwt, introspection, ask, options.namespace, options.listen, options.hosts, options.path_prefix, options.upstream,
             options.preserve_host, options.forward, options.health;
     );
 }
@@ -187,6 +187,8 @@ fn key(field: &str) -> String {
         "organization_placeholder" => "organization",
         "identify" => "actor.identify",
         "jwt" => "actor.jwt",
+        "introspection" => "actor.introspection",
+        "ask" => "actor.ask",
         "bucket.name" => "bucket",
         "bucket.keys" => "access_key_id",
         other if other.starts_with("bucket.") => &other["bucket.".len()..],

@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod directory;
+pub mod invocations;
 pub mod learner;
 pub mod origin;
 pub mod privacy;

@@ -13,6 +13,9 @@
 //! by `actor.credential.id` ([`Facts`]), so one check serves every request of a token, and
 //! whether a token was valid is judged by each record's own time.
 //!
+//! Tokens that no key can judge go to an inquiry: the issuer is asked (RFC 7662), or the API
+//! itself; what the API says goes to what was learned ([`Learned`]).
+//!
 //! # Bounds
 //! Tokens above 16 KiB are not looked into. The queue holds 512 tokens, a source at most 256
 //! that wait for keys, a key set at most 256 keys and 1 MiB. Facts of tokens with a good
@@ -26,10 +29,12 @@
 mod desk;
 mod facts;
 mod fetch;
+mod inquiry;
 mod jwks;
 mod kept;
 mod learned;
 mod learned_file;
+mod opened;
 mod options;
 mod presenter;
 mod schedule;
@@ -39,6 +44,6 @@ pub use desk::{Desk, DeskError};
 pub use facts::{Fact, Facts, Reason, Who};
 pub use jwks::{KeySet, KeySetError};
 pub use learned::{Known, Learned};
-pub use options::{JwtOptions, KeysFrom};
+pub use options::{AskOptions, IntrospectionOptions, JwtOptions, KeysFrom, TokenOptions};
 pub use presenter::{Handover, Presenter};
 pub use token::MAX_TOKEN;

@@ -16,6 +16,9 @@ const SLOTS: usize = 1024;
 pub(super) struct Presented {
     pub(super) source: usize,
     pub(super) fingerprint: [u8; 16],
+    pub(super) is_jwt: bool,
+    /// Packers may wait for what comes of it.
+    pub(super) awaited: bool,
     pub(super) token: Zeroizing<Vec<u8>>,
 }
 
@@ -25,6 +28,8 @@ pub struct Handover {
     pub(super) source: usize,
     pub(super) sender: mpsc::Sender<Presented>,
     pub(super) facts: Arc<Facts>,
+    /// Tokens that are no JWTs are wanted, too.
+    pub(super) opaque: bool,
     /// Tokens that were passed over, because the queue was full.
     pub(super) passed_over: IntCounter,
 }
@@ -48,28 +53,35 @@ impl Presenter {
         }
     }
 
+    /// Whether tokens that are no JWTs are wanted, too.
+    #[inline]
+    #[must_use]
+    pub fn takes_opaque(&self) -> bool {
+        self.handover.opaque
+    }
+
     /// Hands a token over, unless this worker has done so lately. Never waits; a token that
     /// finds the queue full comes again with its next request.
     #[inline]
-    pub fn present(&self, fingerprint: [u8; 16], token: &[u8]) {
+    pub fn present(&self, fingerprint: [u8; 16], token: &[u8], is_jwt: bool) {
         let mut seen = self.seen.borrow_mut();
         let epoch = self.handover.facts.epoch.load(Ordering::Relaxed);
         if epoch != self.epoch.replace(epoch) {
             seen.fill([0; 16]);
         }
         let place = usize::from(u16::from_le_bytes([fingerprint[0], fingerprint[1]])) % SLOTS;
-        if seen[place] != fingerprint && self.hand_over(fingerprint, token) {
+        if seen[place] != fingerprint && self.hand_over(fingerprint, token, is_jwt) {
             seen[place] = fingerprint;
         }
     }
 
     /// Whether the token is on its way, or never will be.
     #[cold]
-    fn hand_over(&self, fingerprint: [u8; 16], token: &[u8]) -> bool {
+    fn hand_over(&self, fingerprint: [u8; 16], token: &[u8], is_jwt: bool) -> bool {
         if token.len() > MAX_TOKEN {
             return true;
         }
-        let Handover { source, sender, facts, passed_over } = &self.handover;
+        let Handover { source, sender, facts, passed_over, .. } = &self.handover;
         // Room first: a flood does not even cost the copies.
         let Ok(room) = sender.try_reserve() else {
             passed_over.inc();
@@ -77,7 +89,7 @@ impl Presenter {
         };
         facts.waiting.fetch_add(1, Ordering::Release);
         let token = Zeroizing::new(token.to_vec());
-        room.send(Presented { source: *source, fingerprint, token });
+        room.send(Presented { source: *source, fingerprint, is_jwt, awaited: true, token });
         true
     }
 }

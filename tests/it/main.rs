@@ -40,6 +40,7 @@ mod front_http2;
 mod front_lies;
 mod front_upstreams;
 mod fuzz_targets;
+mod inquiries;
 mod learned;
 mod meaning;
 mod notices;

@@ -142,23 +142,31 @@ fn jwt(table: Table<'_>) -> Option<JwtOptions> {
 
 fn keys(item: &Item<'_>) -> Option<KeysFrom> {
     let text = item.text()?.value;
-    let Some((scheme, _)) = text.split_once("://") else { return Some(KeysFrom::File(PathBuf::from(text))) };
+    if !text.contains("://") {
+        return Some(KeysFrom::File(PathBuf::from(text)));
+    }
+    url(item, "keys are public", "fetch keys unprotected: anyone on the way could set his own", "nor a file")
+        .map(KeysFrom::Url)
+}
+
+/// A URL to be fetched: `https`, or `http` on loopback.
+pub(super) fn url(item: &Item<'_>, no_user: &str, unprotected: &str, or: &str) -> Option<String> {
+    let text = item.text()?.value;
     let uri: Option<http::Uri> = text.parse().ok();
     let Some(host) = uri.as_ref().and_then(|uri| uri.host()) else {
         return item.refuse("is not a URL", Some("write it like \"https://issuer.example/jwks.json\""));
     };
     let authority = uri.as_ref().and_then(|uri| uri.authority()).map_or("", |authority| authority.as_str());
     if authority.contains('@') {
-        return item.refuse("holds a user or password", Some("leave them out: keys are public"));
+        return item.refuse("holds a user or password", Some(&format!("leave them out: {no_user}")));
     }
     let host = host.trim_matches(['[', ']']);
     let is_loopback =
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    match scheme {
-        "https" => Some(KeysFrom::Url(text)),
-        "http" if is_loopback => Some(KeysFrom::Url(text)),
-        "http" => item
-            .refuse("would fetch keys unprotected: anyone on the way could set his own", Some("use https")),
-        _ => item.refuse("is neither https nor a file", None),
+    match uri.as_ref().and_then(|uri| uri.scheme_str()) {
+        Some("https") => Some(text),
+        Some("http") if is_loopback => Some(text),
+        Some("http") => item.refuse(format!("would {unprotected}"), Some("use https")),
+        _ => item.refuse(format!("is neither https {or}"), None),
     }
 }

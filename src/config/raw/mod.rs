@@ -16,6 +16,7 @@ pub(crate) mod filter;
 pub(crate) mod format;
 pub(crate) mod forward;
 pub(crate) mod identity;
+pub(crate) mod inquiry;
 mod item;
 pub(crate) mod limits;
 pub(crate) mod listener;

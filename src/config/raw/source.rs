@@ -1,6 +1,6 @@
 //! `[[source]]` and `[source.actor]`.
 
-use super::{At, Document, Item, Table, durability, forward, identity, limits, listener};
+use super::{At, Document, Item, Table, durability, forward, identity, inquiry, limits, listener};
 use crate::config::nearest::nearest;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::config::upstream;
@@ -175,6 +175,7 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
         table.take("organization").and_then(|item| organization(&item, &keys)).unwrap_or_default();
     let actor_table = table.table("actor");
     let (identify, jwt) = identity::read(&actor_table);
+    let (introspection, ask) = inquiry::read(&actor_table);
     let options = SourceOptions {
         name: name.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
         namespace: table.take("namespace").and_then(|item| namespace(&item)).unwrap_or_default(),
@@ -203,6 +204,8 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Source {
         organization_placeholder,
         identify,
         jwt,
+        introspection,
+        ask,
     };
     let place = table.at(());
     table.finish();

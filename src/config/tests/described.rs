@@ -16,14 +16,21 @@ fn of_tls(section: &str, key: &str) -> bool {
     section == "source.forward" && ["ca", "certificate", "private_key", "server_name"].contains(&key)
 }
 
-/// Whether only a source whose tokens are checked knows the key.
+/// Whether only a source whose tokens are checked, or asked about, knows the key.
 fn of_jwt(section: &str, key: &str) -> bool {
-    section == "source.actor.jwt" && !["jwks", "issuer"].contains(&key)
+    match section {
+        "source.actor.jwt" => !["jwks", "issuer"].contains(&key),
+        "source.actor.introspection" => key != "endpoint",
+        "source.actor.ask" => key != "url",
+        _ => false,
+    }
 }
 
-/// `proxy.toml` with tokens checked.
+/// `proxy.toml` with tokens checked and asked about.
 fn sample_jwt() -> String {
-    SAMPLE.replace("# jwks = ", "jwks = ").replace("# issuer = ", "issuer = ")
+    let jwt = SAMPLE.replace("# jwks = ", "jwks = ").replace("# issuer = ", "issuer = ");
+    let introspected = uncommented(&jwt, "source.actor.introspection", "endpoint");
+    uncommented(&introspected, "source.actor.ask", "url")
 }
 
 /// The same file with an upstream over TLS.
@@ -239,6 +246,8 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (_, "directory") if section == "acme" => "\"https://other.test/\"".into(),
         (_, "mode") => "\"0600\"".into(),
         (_, "listen") => "\"127.0.0.1:7777\"".into(),
+        (_, "url") if section == "source.actor.ask" => "\"https://other.test/me\"".into(),
+        (_, "endpoint") if section == "source.actor.introspection" => "\"https://other.test/ask\"".into(),
         (_, "upstream") => "\"http://127.0.0.1:7778\"".into(),
         (_, "path") if section == "source.health" => "\"/other\"".into(),
         (_, "status") => "\"204\"\npath = \"/\"".into(),
@@ -277,7 +286,11 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
             let mut line =
                 with_company(key.name, &format!("{} = {}\n", key.name, another(section.path, key)));
             if of_jwt(section.path, key.name) {
-                line += "jwks = \"keys.json\"\nissuer = \"i\"\n";
+                line += match section.path {
+                    "source.actor.introspection" => "endpoint = \"https://idp.test/ask\"\n",
+                    "source.actor.ask" => "url = \"https://api.test/me\"\n",
+                    _ => "jwks = \"keys.json\"\nissuer = \"i\"\n",
+                };
             }
             let typed = format!("\n{} = ", key.name);
             let text = match section.path {

@@ -111,6 +111,11 @@ impl Source {
         self
     }
 
+    /// A table in `[source.actor]`, its keys and values as TOML.
+    pub(crate) fn actor_table(self, name: &str, toml: &str) -> Self {
+        self.actor_list(name, &format!("{{ {toml} }}"))
+    }
+
     /// A key of `[source.actor]` and its value as TOML.
     pub(crate) fn actor_list(mut self, key: &str, toml: &str) -> Self {
         self.actor.push((key.to_owned(), toml.to_owned()));

@@ -5,7 +5,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,6 +57,7 @@ pub(crate) struct KeyServer {
     address: SocketAddr,
     body: Arc<Mutex<Option<String>>>,
     asked: Arc<AtomicUsize>,
+    seen: Arc<Mutex<String>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -68,10 +69,12 @@ impl KeyServer {
             address: listener.local_addr().unwrap(),
             body: Arc::new(Mutex::new(body)),
             asked: Arc::default(),
+            seen: Arc::default(),
             stop: Arc::default(),
         };
         let (body, asked, stop) =
             (Arc::clone(&server.body), Arc::clone(&server.asked), Arc::clone(&server.stop));
+        let seen = Arc::clone(&server.seen);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stop.load(Ordering::SeqCst) {
@@ -80,8 +83,17 @@ impl KeyServer {
                 let Ok(mut stream) = stream else { continue };
                 asked.fetch_add(1, Ordering::SeqCst);
                 let Some(body) = body.lock().unwrap().clone() else { continue };
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut text, mut length) = (String::new(), 0);
+                while reader.read_line(&mut text).is_ok_and(|read| read > 2) {
+                    let line = text.rsplit_terminator('\n').next().unwrap_or_default().to_ascii_lowercase();
+                    if let Some(value) = line.strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                }
+                let mut form = vec![0; length];
+                let _ = reader.read_exact(&mut form);
+                *seen.lock().unwrap() = text + &String::from_utf8_lossy(&form);
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
             }
@@ -95,6 +107,11 @@ impl KeyServer {
 
     pub(crate) fn serve(&self, body: Option<String>) {
         *self.body.lock().unwrap() = body;
+    }
+
+    /// The request that was answered last.
+    pub(crate) fn seen(&self) -> String {
+        self.seen.lock().unwrap().clone()
     }
 
     pub(crate) fn asked(&self) -> usize {
