@@ -185,8 +185,8 @@ fn tokens(source: &SourceConfig) -> Result<(String, TokenOptions), StartError> {
         None => None,
         Some(options) => {
             let routes = site::routes(source)?;
-            let told = routes.routes().iter().flat_map(|route| &route.learn);
-            let own = told.cloned().find(|learn| learn.about == About::Sender && learn.id.is_some());
+            let mut told = routes.routes().iter().flat_map(|route| &route.learn);
+            let own = told.find(|learn| learn.about == About::Sender && learn.id.is_some()).cloned();
             let why = "no catalogue of the source says where the answer names the actor (`learn`)".to_owned();
             let own = own.ok_or(StartError::Key { key: "[source.actor.ask]", why })?;
             let namespace = match source.options.namespace.as_str() {
