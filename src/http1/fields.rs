@@ -1,7 +1,7 @@
 //! Field lines (RFC 9112 §5) and what they say of the message's framing (§6).
 
 use super::fault::Fault;
-use super::grammar::{is_token, is_token_byte, length, trim};
+use super::grammar::{is_token, length, token_length, trim};
 
 /// What the fields of one head say of its framing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,8 +31,9 @@ pub(super) enum Length {
 
 impl Framing {
     /// Reads one field line without its CRLF. No control byte but tabs stands in it.
+    #[inline]
     pub(super) fn field(&mut self, line: &[u8]) -> Result<(), Fault> {
-        let end = line.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(line.len());
+        let end = token_length(line);
         if end == 0 || line.get(end) != Some(&b':') {
             return Err(bad_name(line, end));
         }
@@ -46,6 +47,7 @@ impl Framing {
         Ok(())
     }
 
+    #[inline(never)]
     fn content_length(&mut self, value: &[u8]) -> Result<(), Fault> {
         let length = length(trim(value)).ok_or(Fault::ContentLength)?;
         match self.content_length.replace(length) {
@@ -54,6 +56,7 @@ impl Framing {
         }
     }
 
+    #[inline(never)]
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Fault> {
         let coding = coding(trim(value))?;
         match self.transfer_encoding.replace(coding) {

@@ -38,6 +38,23 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     CLASS[usize::from(byte)] & TOKEN != 0
 }
 
+/// How many bytes from the front a token could have. Four at a time: names are short, and most
+/// of a head's bytes that are looked at one by one are looked at here.
+#[inline]
+pub(super) fn token_length(bytes: &[u8]) -> usize {
+    let class = |byte: u8| CLASS[usize::from(byte)];
+    let (fours, _) = bytes.as_chunks::<4>();
+    let mut end = 0;
+    for &[a, b, c, d] in fours {
+        if class(a) & class(b) & class(c) & class(d) & TOKEN == 0 {
+            break;
+        }
+        end += 4;
+    }
+    // At most four are left, or none of them is a token's.
+    end + bytes[end..].iter().take_while(|&&byte| is_token_byte(byte)).count()
+}
+
 /// Whether this is a token: one byte or more of `tchar` (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token(bytes: &[u8]) -> bool {
@@ -103,6 +120,18 @@ pub(super) fn length(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_ends_at_the_first_byte_of_another_kind() {
+        for byte in 0..=255u8 {
+            for at in 0..11 {
+                let mut text = *b"Content-19!";
+                text[at] = byte;
+                let end = text.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(text.len());
+                assert_eq!(token_length(&text), end, "{text:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_host_has_a_name_or_an_address_and_at_most_a_port() {

@@ -19,7 +19,7 @@ impl Lines {
     /// # Errors
     /// Any other control byte, be the line whole or not: what is no HTTP at all may never end
     /// a line.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Fault> {
         let Some(end) = control(&bytes[self.seen..]) else {
             self.seen = bytes.len();

@@ -1,8 +1,8 @@
 //! Looking at eight bytes at a time: most of a head's bytes are passed over here.
 //!
-//! The well-known arithmetic on words: a byte's high bit is set in the result where the byte is
-//! what is looked for. A borrow or carry may set it for a byte behind the first one found, never
-//! for one before it, so the first one is exact.
+//! The well-known arithmetic on words: a byte's high bit is set in the result where the byte may
+//! be what is looked for. The cheap form says so of some bytes too many, each of which is then
+//! looked at by itself; it never leaves one out, and says nothing wrong of bytes before it.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -10,14 +10,7 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// The position of the first control byte other than a tab.
 #[inline]
 pub(super) fn control(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let found = from + first(&bytes[from..], |word| below(word, 0x20) | zero(word ^ (ONES * 0x7f)))?;
-        if bytes[found] != b'\t' {
-            return Some(found);
-        }
-        from = found + 1;
-    }
+    first(bytes, suspects, |byte| byte < 0x20 && byte != b'\t' || byte == 0x7f)
 }
 
 /// Whether a byte stands here that no request target has: what is not visible ASCII, and `#`,
@@ -26,39 +19,38 @@ pub(super) fn control(bytes: &[u8]) -> Option<usize> {
 pub(super) fn has_non_target(bytes: &[u8]) -> bool {
     let angles = |word: u64| zero((word | (ONES * 2)) ^ (ONES * u64::from(b'>')));
     let hash = |word: u64| zero(word ^ (ONES * u64::from(b'#')));
-    let invisible = |word: u64| below(word, 0x21) | (word | word.wrapping_add(ONES)) & HIGHS;
-    first(bytes, |word| invisible(word) | angles(word) | hash(word)).is_some()
+    let invisible = |word: u64| word.wrapping_sub(ONES * 0x21) | word | word.wrapping_add(ONES);
+    let is_none = |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b'#' | b'<' | b'>');
+    first(bytes, |word| (invisible(word) | angles(word) | hash(word)) & HIGHS, is_none).is_some()
 }
 
-/// Bytes below `limit`, which is at most 0x80.
+/// A word in which there may be a control byte; also one with a byte that is not ASCII.
 #[inline]
-fn below(word: u64, limit: u64) -> u64 {
-    word.wrapping_sub(ONES * limit) & !word & HIGHS
+fn suspects(word: u64) -> u64 {
+    (word.wrapping_sub(ONES * 0x20) | word | word.wrapping_add(ONES)) & HIGHS
 }
 
-/// Bytes that are zero.
+/// Bytes that are zero, and perhaps some behind them.
 #[inline]
 fn zero(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
 }
 
-#[inline]
-fn first(bytes: &[u8], found: impl Fn(u64) -> u64) -> Option<usize> {
+/// The first byte that `is_it`. `suspects` may name a byte too many, never one too few.
+#[inline(always)]
+fn first(bytes: &[u8], suspects: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let found = found(u64::from_le_bytes(*word));
-        if found != 0 {
-            return Some(index * 8 + (found.trailing_zeros() / 8) as usize);
+        let mut found = suspects(u64::from_le_bytes(*word));
+        while found != 0 {
+            let at = (found.trailing_zeros() / 8) as usize;
+            if is_it(word[at]) {
+                return Some(index * 8 + at);
+            }
+            found &= found - 1;
         }
     }
-    if rest.is_empty() {
-        return None;
-    }
-    // What is filled up with is never found.
-    let mut word = [b'a'; 8];
-    word[..rest.len()].copy_from_slice(rest);
-    let found = found(u64::from_le_bytes(word));
-    (found != 0).then(|| words.len() * 8 + (found.trailing_zeros() / 8) as usize)
+    rest.iter().position(|&byte| is_it(byte)).map(|at| words.len() * 8 + at)
 }
 
 #[cfg(test)]

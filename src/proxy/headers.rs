@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{Method, Request, Version};
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -71,34 +72,64 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     [CONNECTION, KEEP_ALIVE, TRAILER, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS, MAX_FORWARDS].contains(name)
 }
 
+/// The fields that speak of one connection only, whether `Connection` names them or not.
+const OF_ONE_CONNECTION: [HeaderName; 10] = [
+    CONNECTION,
+    TE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+    // Programs behind CGI take it for the proxy that they are to use ("httpoxy").
+    PROXY,
+];
+const CONNECTION_BIT: u16 = 1;
+const TE_BIT: u16 = 1 << 1;
+
+/// The bit of a field by its place in [`OF_ONE_CONNECTION`], or 0. Looking at each name that is
+/// there costs a tenth of asking the map for each that might be.
+fn one_connection_bit(name: &HeaderName) -> u16 {
+    let place = match name.as_str() {
+        "connection" => 0,
+        "te" => 1,
+        "keep-alive" => 2,
+        "proxy-connection" => 3,
+        "proxy-authenticate" => 4,
+        "proxy-authorization" => 5,
+        "transfer-encoding" => 6,
+        "upgrade" => 7,
+        "http2-settings" => 8,
+        "proxy" => 9,
+        _ => return 0,
+    };
+    1 << place
+}
+
 /// Takes out the fields that speak of one connection only: the known ones and those that
 /// `Connection` names, but for [what is never its affair](is_for_one_connection).
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+    let present = headers.keys().fold(0, |present, name| present | one_connection_bit(name));
+    if present == 0 {
+        return;
+    }
+    if present & CONNECTION_BIT != 0 {
         let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
         for value in headers.get_all(CONNECTION) {
             let tokens = value.as_bytes().split(|&byte| byte == b',');
             let names = tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
             named.extend(names.filter(is_for_one_connection));
         }
-        headers.remove(CONNECTION);
         for name in named {
             headers.remove(name);
         }
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        HTTP2_SETTINGS,
-        // Programs behind CGI take it for the proxy that they are to use ("httpoxy").
-        PROXY,
-    ] {
-        if headers.contains_key(&name) {
-            headers.remove(&name);
+    for (place, name) in OF_ONE_CONNECTION.iter().enumerate() {
+        let bit = 1 << place;
+        if present & bit != 0 && bit != TE_BIT {
+            headers.remove(name);
         }
     }
     if let Some(te) = headers.get(TE) {
@@ -119,6 +150,9 @@ pub(super) struct ForwardedFields {
     address: HeaderValue,
     node: String,
     proto: &'static str,
+    /// The last `Forwarded` element with the Host it was made for: a connection's requests
+    /// nearly always have the same one. A copy of its own, so that no read buffer stays with it.
+    last: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl ForwardedFields {
@@ -133,7 +167,7 @@ impl ForwardedFields {
             None => ("unknown".to_owned(), "for=unknown".to_owned()),
         };
         let address = HeaderValue::from_str(&address).expect("addresses are plain ASCII");
-        Self { address, node, proto }
+        Self { address, node, proto, last: RefCell::default() }
     }
 }
 
@@ -173,7 +207,7 @@ pub(super) fn prepare_request<B>(
     {
         headers.insert(X_FORWARDED_HOST, original.clone());
     }
-    if let Some(element) = forwarded_element(forwarded, original_host.as_ref()) {
+    if let Some(element) = forwarded.element(original_host.as_ref()) {
         extend(headers, FORWARDED, trusted, &element);
     }
     let received_by = match version {
@@ -204,7 +238,7 @@ pub(super) fn prepare_response<B>(response: &mut http::Response<B>) {
 fn extend(headers: &mut HeaderMap, name: HeaderName, keep: bool, member: &HeaderValue) {
     match headers.entry(&name) {
         Entry::Occupied(mut entry) if keep => {
-            let mut list = Vec::new();
+            let mut list = Vec::with_capacity(64);
             for value in entry.iter().map(HeaderValue::as_bytes).chain([member.as_bytes()]) {
                 if !list.is_empty() {
                     list.extend_from_slice(b", ");
@@ -224,19 +258,34 @@ fn extend(headers: &mut HeaderMap, name: HeaderName, keep: bool, member: &Header
     }
 }
 
-fn forwarded_element(fields: &ForwardedFields, host: Option<&HeaderValue>) -> Option<HeaderValue> {
-    let mut element = Vec::with_capacity(fields.node.len() + 40);
-    element.extend_from_slice(fields.node.as_bytes());
-    if let Some(host) = host.map(HeaderValue::as_bytes)
-        && !host.iter().any(|&byte| byte == b'"' || byte == b'\\')
-    {
-        element.extend_from_slice(b";host=\"");
-        element.extend_from_slice(host);
-        element.push(b'"');
+impl ForwardedFields {
+    /// This hop's element of `Forwarded`.
+    fn element(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+        let Some(host) = host else { return self.make_element(None) };
+        if let Some((last, element)) = &*self.last.borrow()
+            && last.as_bytes() == host.as_bytes()
+        {
+            return Some(element.clone());
+        }
+        let element = self.make_element(Some(host))?;
+        *self.last.borrow_mut() = HeaderValue::from_bytes(host.as_bytes()).ok().zip(Some(element.clone()));
+        Some(element)
     }
-    element.extend_from_slice(b";proto=");
-    element.extend_from_slice(fields.proto.as_bytes());
-    HeaderValue::from_bytes(&element).ok()
+
+    fn make_element(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+        let mut element = Vec::with_capacity(self.node.len() + 40);
+        element.extend_from_slice(self.node.as_bytes());
+        if let Some(host) = host.map(HeaderValue::as_bytes)
+            && !host.iter().any(|&byte| byte == b'"' || byte == b'\\')
+        {
+            element.extend_from_slice(b";host=\"");
+            element.extend_from_slice(host);
+            element.push(b'"');
+        }
+        element.extend_from_slice(b";proto=");
+        element.extend_from_slice(self.proto.as_bytes());
+        HeaderValue::from_bytes(&element).ok()
+    }
 }
 
 /// RFC 9110 §7.6.2; a count of 0 was refused before.
@@ -306,6 +355,31 @@ mod tests {
         assert_eq!(headers["traceparent"], "00-1-2-01");
         assert_eq!(headers["host"], "up.example:8080");
         assert_eq!(headers["x-forwarded-host"], "api.example");
+    }
+
+    #[test]
+    fn each_field_of_one_connection_is_known_by_its_name() {
+        for (place, name) in OF_ONE_CONNECTION.iter().enumerate() {
+            assert_eq!(one_connection_bit(name), 1 << place, "{name}");
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("x"));
+            strip_hop_by_hop(&mut headers);
+            assert!(headers.is_empty(), "{name}");
+        }
+        assert_eq!((OF_ONE_CONNECTION[0].clone(), OF_ONE_CONNECTION[1].clone()), (CONNECTION, TE));
+        assert_eq!(one_connection_bit(&HOST), 0);
+    }
+
+    #[test]
+    fn each_request_of_a_connection_tells_its_own_host() {
+        let peer = Peer { address: "192.0.2.7:5".parse().ok(), tls: None };
+        let fields = ForwardedFields::new(&peer);
+        for host in ["a.example", "a.example", "b.example", "a.example"] {
+            let mut request = Request::get("/x").header(HOST, host).body(()).unwrap();
+            prepare_request(&mut request, &fields, false, None);
+            let expected = format!("for=192.0.2.7;host=\"{host}\";proto=http");
+            assert_eq!(request.headers()["forwarded"], expected.as_str());
+        }
     }
 
     #[test]
