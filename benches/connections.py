@@ -239,9 +239,12 @@ def measure(options, folder):
             before, start = memory(process.pid), time.monotonic()
             clients = [begin(idle, port, each, tls) for _ in range(2)]
             answers = [client.recv() for client in clients]
+            seconds = time.monotonic() - start
+            # Idle connections go to rest after a second; the allocator gives pages back after ten.
+            time.sleep(options.settle)
             count = sum(answer["open"] for answer in answers)
             out[f"idle_{name}"] = {"open": count, "failed": sum(answer["failed"] for answer in answers),
-                                   "seconds": round(time.monotonic() - start, 1),
+                                   "seconds": round(seconds, 1),
                                    "bytes_each": (memory(process.pid) - before) // max(count, 1)}
             held += clients
         out["with_idle"] = load()
@@ -270,6 +273,7 @@ def main():
     parser.add_argument("binary", type=Path)
     parser.add_argument("--idle", type=int, default=12_000)
     parser.add_argument("--slow", type=int, default=2_000)
+    parser.add_argument("--settle", type=int, default=15, help="seconds before memory is read")
     parser.add_argument("--rate", type=int, default=200, help="ordinary requests a second")
     parser.add_argument("--seconds", type=int, default=20, help="of ordinary requests, each time")
     options = parser.parse_args()

@@ -8,7 +8,7 @@ use super::proxy_protocol::{self, Told};
 use super::site::Site;
 use super::socket::{ClientStream, Socket};
 use super::tls::{Handshake, Tls, secure};
-use super::worker::Worker;
+use super::worker::{Counted, Worker};
 use crate::capture::{Peer, Refusal};
 use crate::record::{ErrorType, Outcome};
 use std::future::poll_fn;
@@ -28,7 +28,10 @@ const HANDSHAKE_RECORD: u8 = 22;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Takes a connection from its first byte to its end. Dropped, it closes it.
+///
+/// `_counted` is dropped last.
 pub(super) async fn serve(
+    _counted: Counted,
     worker: Rc<Worker>,
     site: Rc<Site>,
     entrance: Arc<Entrance>,
@@ -52,7 +55,7 @@ pub(super) async fn serve(
         let stream = ClientStream::Plain(socket);
         return connection::serve(worker, site, stream, None, peer, &entrance.address).await;
     };
-    let secured = match within(&worker, tls.handshake_timeout(), negotiate(tls, socket)).await {
+    let secured = match within(&worker, tls.handshake_timeout(), Box::pin(negotiate(tls, socket))).await {
         None => return entrance.stats.handshake(Handshake::Timeout),
         Some(Ok((secured, how))) => {
             entrance.stats.handshake(how);

@@ -2,7 +2,8 @@
 //! it ends without having become a request.
 
 use super::address::ListenAddress;
-use super::client_io::{ClientIo, InExchange, IoLimits, Phase, Progress};
+use super::client_io::ClientIo;
+use super::progress::{InExchange, IoLimits, Phase, Progress};
 use super::refusing::error_type;
 use super::site::{Listener, Site};
 use super::socket::ClientStream;
@@ -23,7 +24,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 
@@ -101,14 +102,15 @@ pub(super) async fn serve(
     let io = TokioIo::new(ClientIo::new(stream, first, guard, Rc::clone(&progress)));
     let result = if is_http2 {
         progress.multiplex(preface);
-        let mut connection = pin!(
+        // What only HTTP/2 needs is no part of what every connection is made of.
+        let mut connection = Box::pin(
             http2::Builder::new(LocalExecutor(Rc::clone(&progress)))
                 .max_concurrent_streams(MAX_STREAMS)
                 .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
                 .max_local_error_reset_streams(MAX_ERROR_STREAMS)
                 .max_send_buf_size(SEND_BUFFER)
                 .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-                .serve_connection(io, counted)
+                .serve_connection(io, counted),
         );
         let mut told = false;
         poll_fn(|context| {
@@ -127,18 +129,7 @@ pub(super) async fn serve(
         })
         .await
     } else {
-        let mut connection = http1::Builder::new()
-            .half_close(false)
-            .max_buf_size(limits.head_bytes)
-            .max_headers(limits.head_fields)
-            .serve_connection(io, counted);
-        let mut told = false;
-        let result = poll_fn(|context| {
-            if worker.is_draining() && !told {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-            let result = Pin::new(&mut connection).poll(context);
+        let note_fault = || {
             if let Some((fault, is_head)) = progress.take_fault() {
                 worker.lane.stats().request_faults.add(fault);
                 if is_head {
@@ -146,11 +137,52 @@ pub(super) async fn serve(
                     worker.lane.record_refusal(&listener.first(), &peer, &refusal);
                 }
             }
-            result
+        };
+        let mut rest = Some((io, counted));
+        let mut connection = None;
+        let mut told = false;
+        let result = poll_fn(|context| {
+            loop {
+                if let Some((io, _)) = &mut rest {
+                    // While the worker drains, HTTP itself ends what is idle.
+                    if !worker.is_draining() {
+                        let woken = io.inner_mut().poll_wake(context);
+                        note_fault();
+                        if !ready!(woken) {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                }
+                if let Some((io, service)) = rest.take() {
+                    let http = http1::Builder::new()
+                        .half_close(false)
+                        .max_buf_size(limits.head_bytes)
+                        .max_headers(limits.head_fields)
+                        .serve_connection(io, service);
+                    connection = Some(Box::new(http));
+                }
+                let Some(open) = &mut connection else { return Poll::Ready(Ok(())) };
+                if worker.is_draining() && !told {
+                    told = true;
+                    Pin::new(&mut **open).graceful_shutdown();
+                }
+                let result = Pin::new(&mut **open).poll(context);
+                note_fault();
+                if result.is_ready() || !progress.poll_rest(context) {
+                    return result;
+                }
+                // It is idle: what HTTP holds for the next request is given back until it comes.
+                if let Some(open) = connection.take() {
+                    let mut parts = open.into_parts();
+                    parts.io.inner_mut().put_back(&parts.read_buf);
+                    rest = Some((parts.io, parts.service));
+                }
+            }
         })
         .await;
         if result.is_ok()
             && let Some(tunnel) = tunnels.take()
+            && let Some(connection) = connection
         {
             // The connection has left HTTP; its exchange ends with the tunnel.
             let parts = connection.into_parts();

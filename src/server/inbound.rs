@@ -90,6 +90,27 @@ impl Inbound {
         self.guard.as_ref().is_some_and(RequestGuard::is_mid_head)
     }
 
+    /// Whether nothing is here, and the next byte begins a head.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.guard.as_ref().is_some_and(RequestGuard::is_at_head)
+    }
+
+    /// Whether something may go on.
+    pub(super) fn has_cleared(&self) -> bool {
+        self.gone < self.cleared
+    }
+
+    /// Takes back what went on and was not used; it goes on again before the rest.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.held.drain(..self.gone);
+        self.cleared = self.cleared - self.gone + bytes.len();
+        self.gone = 0;
+        self.held.splice(..0, bytes.iter().copied());
+    }
+
     /// Whether something has come that has not gone on.
     pub(super) fn has_more(&self) -> bool {
         !self.held.is_empty() || self.fault().is_some() || self.is_undecided()

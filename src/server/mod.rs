@@ -16,6 +16,7 @@ mod frames;
 mod inbound;
 mod listen;
 mod options;
+mod progress;
 mod proxy_protocol;
 mod refusing;
 mod site;

@@ -5,7 +5,7 @@
 //! executor, in the same turn. So the executor knows which exchange a stream's future is of,
 //! and can end it. h2 then resets the stream (CANCEL), and the account closes as aborted.
 
-use super::client_io::Progress;
+use super::progress::Progress;
 use crate::timer::{Timer, Timers};
 use pin_project_lite::pin_project;
 use std::cell::RefCell;

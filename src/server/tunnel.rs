@@ -1,7 +1,8 @@
 //! How a response leaves the stack: as a body that keeps the connection's account of open
 //! exchanges, or, where the upstream switched protocols, as a tunnel beside the connection.
 
-use super::client_io::{ClientIo, InExchange};
+use super::client_io::ClientIo;
+use super::progress::InExchange;
 use crate::capture::{Exchange, RecordedBody};
 use crate::proxy::{ResponseBody, Tunnel};
 use bytes::Bytes;

@@ -173,15 +173,13 @@ fn open(worker: &Rc<Worker>, socket: Socket, address: Option<SocketAddr>, entran
     let site = Rc::clone(&worker.site.borrow());
     let counted = Counted::new(worker);
     let peer = Peer { address, tls: None };
-    let connection = arrival::serve(Rc::clone(worker), site, Arc::clone(entrance), socket, peer);
-    tokio::task::spawn_local(async move {
-        connection.await;
-        drop(counted);
-    });
+    // One future as it is: a block around it would hold it twice.
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(arrival::serve(counted, worker, site, Arc::clone(entrance), socket, peer));
 }
 
 /// Counts an open connection while it lives.
-struct Counted(Rc<Worker>);
+pub(super) struct Counted(Rc<Worker>);
 
 impl Counted {
     fn new(worker: &Rc<Worker>) -> Self {

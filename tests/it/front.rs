@@ -346,3 +346,41 @@ fn a_stream_of_http2_that_is_read_slowly_is_not_cut_off() {
     let records = gateway.finish();
     assert_eq!(one(&records, "/slow").outcome(), "aborted");
 }
+
+#[test]
+fn a_connection_that_was_at_rest_goes_on_as_if_nothing_had_been() {
+    let origin = Origin::start();
+    let source = Source::new("api", &origin.url()).limit("head_timeout", "\"1s\"");
+    let mut gateway = Gateway::builder().source(source).start();
+    let mut connections: Vec<_> = (0..5).map(|_| Connection::open(gateway.address())).collect();
+    for _ in 0..2 {
+        for connection in &mut connections {
+            assert_eq!(connection.exchange(&get("/before?size=9")).body.len(), 9);
+        }
+        // An idle connection goes to rest after a second.
+        std::thread::sleep(Duration::from_millis(1500));
+    }
+    let [whole, pieces, line, bad, half] = &mut connections[..] else { unreachable!() };
+    let two = [get("/two/1").head_bytes(), get("/two/2").head_bytes()].concat();
+    whole.send(&two);
+    for _ in 0..2 {
+        assert_eq!(whole.response(false).unwrap().status, 200);
+    }
+    for byte in request("POST", "/pieces").body(b"hello".to_vec()).head_bytes() {
+        pieces.send(&[byte]);
+    }
+    pieces.send(b"hello");
+    assert_eq!(pieces.response(false).unwrap().status, 200);
+    line.send(b"\r\n");
+    line.exchange(&get("/line"));
+    bad.send(b"GET /bad HTTP/1.1\r\nHost : a\r\n\r\n");
+    assert_eq!(bad.response(false).unwrap().status, 400);
+    assert!(bad.is_closed_by_peer());
+    half.send(b"GET /half HTTP/1.1\r\nHost:");
+    assert_eq!(half.response(false).unwrap().status, 408);
+    assert!(half.is_closed_by_peer());
+    let records = gateway.finish();
+    assert_eq!(records.len(), 16, "{}", list(&records));
+    assert_eq!(records.iter().filter(|record| record.status() == 200).count(), 14);
+    assert_gapless(&records);
+}
