@@ -11,7 +11,7 @@ use super::inspection::Inspection;
 use super::lane::Lane;
 use super::options::Organization;
 use super::peer::{Peer, PeerSet};
-use super::redact::Redactor;
+use super::redact::{REDACTED, Redactor};
 use super::traceparent::parse_traceparent;
 use crate::identity::{Handover, Presenter};
 use crate::inspect::Wants;
@@ -163,13 +163,13 @@ impl Source {
 
     /// Opens the exchange of this request.
     pub(super) fn begin<B>(self: &Rc<Self>, lane: &Rc<Lane>, request: &Request<B>, peer: &Peer) -> Exchange {
-        let path = request.uri().path();
-        let path = without_prefix(path, &self.plan.path_prefix).as_bytes();
+        let path = without_prefix(request.uri().path(), &self.plan.path_prefix).as_bytes();
         let asked = preflight_method(request);
         let is_preflight = asked.is_some();
         let method = request.method().as_str();
         let matched = self.plan.routes.find(asked.unwrap_or(method).as_bytes(), path);
         let route = matched.as_ref().map(|matched| self.plan.routes.route(matched.route));
+        let shown = route.map_or(Cow::Borrowed(path), |route| route.redacted(path, REDACTED));
         let row = self.plan.labels.row(matched.as_ref().map(|matched| matched.route.0), method);
         let described = Described {
             route: matched.as_ref().map(|matched| matched.route),
@@ -184,7 +184,7 @@ impl Source {
             namespace: &self.plan.namespace,
             method,
             route: route.map_or("", |route| &route.template),
-            path,
+            path: &shown,
         };
         let exchange = lane.begin(self, described, &intent, |writer| {
             self.describe(request, peer, matched.as_ref(), writer);

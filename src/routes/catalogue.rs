@@ -221,6 +221,15 @@ fn read_row(
     hosts.extend(row.take::<String>("host"));
     let secret_query: Vec<String> = row.take("secret_query").unwrap_or_default();
     let secret_headers = row.headers("secret_headers");
+    let secret_params: Vec<String> = row.take("secret_params").unwrap_or_default();
+    let shown = [&resource_param, &head.organization, &head.space, &head.environment];
+    for name in &secret_params {
+        if shown.iter().any(|shown| shown.as_ref() == Some(name)) {
+            row.report("secret_params", CatalogueFault::Form(format!("`{name}` is an id that records show")));
+        } else if template.as_deref().is_some_and(|template| parameter_index(template, name).is_none()) {
+            row.report("secret_params", CatalogueFault::NotInTemplate(name.clone()));
+        }
+    }
     let variants = read_variants(&mut row);
     take_remarks(&mut row);
     let checked = check_place(&mut row, method.as_deref(), template.as_deref(), resource_param.as_deref());
@@ -255,6 +264,7 @@ fn read_row(
         user_agent_header: catalogue.user_agent_header.clone(),
         origin_headers: Arc::clone(&catalogue.origin_headers),
         variants,
+        secret_params,
         learn: Vec::new(),
     };
     if hosts.is_empty() {

@@ -62,6 +62,8 @@ pub struct Route {
     pub origin_headers: Arc<[HeaderName]>,
     /// When the row means another action; the first that applies wins. At most 32.
     pub variants: Vec<Variant>,
+    /// Placeholders in whose place a secret stands.
+    pub secret_params: Vec<String>,
     /// What its responses tell of who acts.
     pub learn: Vec<Arc<Learn>>,
 }
@@ -130,6 +132,22 @@ impl Route {
             possible |= u32::from(absent) << bit;
         }
         RequestVariants(possible)
+    }
+
+    /// The path of a request of this route, its secrets redacted; one load for a route without.
+    #[must_use]
+    pub fn redacted<'p>(&self, path: &'p [u8], redacted: &[u8]) -> Cow<'p, [u8]> {
+        if self.secret_params.is_empty() {
+            return Cow::Borrowed(path);
+        }
+        let is_secret = |segment: &str| {
+            segment.strip_prefix(':').is_some_and(|name| self.secret_params.iter().any(|one| one == name))
+        };
+        let mut template = self.template.split('/');
+        let segments = path
+            .split(|byte| *byte == b'/')
+            .map(|segment| if template.next().is_some_and(is_secret) { redacted } else { segment });
+        Cow::Owned(segments.collect::<Vec<_>>().join(&b'/'))
     }
 
     /// What the heads of request and response decide; `None` where no response came.

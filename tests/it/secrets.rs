@@ -163,3 +163,35 @@ fn a_canary_in_any_place_is_found_in_none() {
     let found: Vec<String> = found.collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
+
+#[test]
+fn segments_of_the_path_that_a_catalogue_calls_secret_are_redacted() {
+    let origin = Origin::start();
+    let row = |method: &str| {
+        format!(
+            "[[routes]]\nmethod = \"{method}\"\ntemplate = \"/hooks/:hook/:secret/events\"\nresource = \"Hook\"\n\
+            resource_param = \"hook\"\naction = \"Invoke\"\nsecret_params = [\"secret\"]\n"
+        )
+    };
+    let catalogue = format!("name = \"own\"\n{}{}", row("POST"), row("GET"));
+    let mut gateway = Gateway::builder()
+        .source(Source::new("api", &origin.url()).catalogues(&["own.toml"]))
+        .file("own.toml", &catalogue)
+        .set("log", "level", "\"trace\"")
+        .start();
+    let to = gateway.address();
+    get("/hooks/h1/canary-segment/events").send(to);
+    request("POST", "/hooks/h1/canary-segment/events/").body(b"{}".to_vec()).send(to);
+    assert_eq!(origin.count("canary-segment"), 2);
+    let records = gateway.finish();
+    for record in &records {
+        assert!(record.text("url.path").starts_with("/hooks/h1/REDACTED/events"), "{record:#?}");
+        assert_eq!(record.text("resource.id"), "h1");
+    }
+    let mut files = Vec::new();
+    all_files(gateway.root(), &mut files);
+    all_files(gateway.ring(), &mut files);
+    for file in files {
+        assert!(!read_lossy(&file).contains("canary"), "{}", file.display());
+    }
+}
