@@ -42,6 +42,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliver;
+pub mod egress;
 pub mod enrich;
 pub mod error_chain;
 pub mod evidence;

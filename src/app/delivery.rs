@@ -8,8 +8,8 @@ use super::pauses::Pauses;
 use super::session_file::SessionFile;
 use crate::clock::Clock;
 use crate::deliver::{
-    Destination, DestinationOptions, DestinationStatus, DirStore, S3Store, Shipper, ShipperControl,
-    StatusCell, Store,
+    AzureStore, Destination, DestinationOptions, DestinationStatus, DirStore, GcsStore, S3Store, Shipper,
+    ShipperControl, StatusCell, Store,
 };
 use crate::enrich::add_meaning;
 use crate::enrich::invocations::Invocations;
@@ -61,6 +61,8 @@ pub fn store(store: &Store, clock: &Clock) -> Arc<dyn Destination> {
     match store {
         Store::Dir { path } => Arc::new(DirStore::new(path)),
         Store::S3(bucket) => Arc::new(S3Store::new(bucket, clock.clone())),
+        Store::Azure(container) => Arc::new(AzureStore::new(container, clock.clone())),
+        Store::Gcs(bucket) => Arc::new(GcsStore::new(bucket, clock.clone())),
     }
 }
 

@@ -219,6 +219,10 @@ impl StatusView {
                     let (at, by) = (outlook.map(|o| time_text(o.at)), outlook.map(|o| o.danger.as_str()));
                     members.insert("first_loss_at".into(), json!(at));
                     members.insert("first_loss_by".into(), json!(by));
+                    members.insert(
+                        "credentials_expire_at".into(),
+                        json!(status.credentials_expire.map(time_text)),
+                    );
                     members.insert("last_success_at".into(), json!(status.last_success.map(time_text)));
                     members.insert("newest_manifest".into(), json!(manifest.map(|manifest| manifest.number)));
                     members.insert("law".into(), json!(law));
@@ -348,6 +352,8 @@ impl StatusView {
         metrics.delivery_since_success.with_label_values(name).set(since);
         let loss = self.parts.health.outlook(name[0]).map_or(0.0, |outlook| outlook.at as f64 / 1e6);
         metrics.delivery_first_loss.with_label_values(name).set(loss);
+        let expiry = status.credentials_expire.map_or(0.0, |at| at as f64 / 1e6);
+        metrics.credentials_expiry.with_label_values(name).set(expiry);
     }
 }
 

@@ -1,7 +1,9 @@
 //! The client of one bucket, made of options, environment and shared files.
 
+use super::connector::http_client;
 use super::{AccessKey, Bucket, KeyId};
 use crate::clock::Clock;
+use crate::egress::CallError;
 use crate::secret::{SecretError, SecretRef};
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds::region::ImdsRegionProvider;
@@ -13,11 +15,9 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    SharedHttpClient, StalledStreamProtectionConfig,
+    StalledStreamProtectionConfig,
 };
 use aws_smithy_async::time::TimeSource;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
@@ -31,6 +31,9 @@ pub enum ConnectError {
     /// The access key that is named can't be had.
     #[error(transparent)]
     Key(#[from] SecretError),
+    /// The way to the store can't be prepared.
+    #[error(transparent)]
+    Egress(#[from] CallError),
     /// Nobody says which region.
     #[error("no region is set: not in the configuration, the environment or the profile")]
     NoRegion,
@@ -43,7 +46,7 @@ pub enum ConnectError {
 /// [`ConnectError`]; nothing is sent to the bucket here.
 pub async fn connect(bucket: &Bucket, clock: &Clock, attempts: u32) -> Result<Client, ConnectError> {
     let version = BehaviorVersion::v2026_01_12();
-    let http = http_client();
+    let http = http_client(&bucket.route)?;
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT);
     // Who makes only one attempt has a deadline of his own.
     let timeouts = if attempts > 1 { timeouts.read_timeout(ANSWER_TIMEOUT) } else { timeouts };
@@ -110,19 +113,6 @@ fn credentials(keys: &AccessKey) -> Result<Credentials, SecretError> {
 
 fn text(place: &SecretRef) -> Result<String, SecretError> {
     Ok(String::from_utf8_lossy(place.resolve()?.expose()).trim().to_owned())
-}
-
-/// HTTP by hyper, TLS by rustls with aws-lc-rs, proxies as the environment names them.
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
-        let mut connector =
-            aws_smithy_http_client::Connector::builder().proxy_config(ProxyConfig::from_env());
-        connector.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            connector.set_sleep_impl(components.sleep_impl());
-        }
-        connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
-    })
 }
 
 /// The gateway's clock, for signatures.

@@ -2,9 +2,11 @@
 //! write there and those who read there make their clients here.
 
 mod client;
+mod connector;
 
 pub use client::{ConnectError, connect};
 
+use crate::egress::Route;
 use crate::secret::SecretRef;
 
 /// A bucket and how it is reached.
@@ -22,6 +24,8 @@ pub struct Bucket {
     pub profile: Option<String>,
     /// Credentials; `None`: those of the profile or of the default chain.
     pub keys: Option<AccessKey>,
+    /// How it is reached.
+    pub route: Route,
 }
 
 /// Where an access key is to be found. It is read whenever a client is made.

@@ -83,6 +83,11 @@ fn summary(file: &Path, config: &Config) -> String {
         let place = match &destination.store {
             Store::Dir { path } if prefix.is_empty() => format!("folder {}", path.display()),
             Store::Dir { path } => format!("folder {}", path.join(prefix).display()),
+            Store::Azure(options) => format!("{}/{prefix}", options.container),
+            Store::Gcs(options) => {
+                let at = options.endpoint.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
+                format!("gs://{}/{prefix}{at}", options.bucket)
+            }
             Store::S3(options) => {
                 let at =
                     options.bucket.endpoint.as_ref().map_or_else(String::new, |url| format!(" at {url}"));

@@ -119,6 +119,10 @@ impl PlaceArgs {
         let source: Box<dyn EvidenceSource> = match &destination.store {
             Store::Dir { path } => Box::new(DirSource::new(&path.join(&destination.prefix))),
             Store::S3(options) => self.bucket(options.bucket.clone(), &destination.prefix)?,
+            Store::Azure(_) | Store::Gcs(_) => {
+                let why = "is of a type that can't be read from here; copy its objects to a folder first";
+                return Err(format!("destination {} {why}", destination.name).into());
+            }
         };
         Ok(Place { source, key: configured_key(&config)?, anchor: config.evidence.anchor.clone() })
     }

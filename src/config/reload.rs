@@ -161,6 +161,10 @@ fn compare_destination(
     if plain(&running.format) != plain(&new.format) {
         out.restart.push(format!("{dotted}format"));
     }
+    if !matches!(new.store, Store::S3(_)) && running.region != new.region {
+        out.live.push(format!("{dotted}region"));
+        running.region.clone_from(&new.region);
+    }
     match (&mut running.store, &new.store) {
         (Store::Dir { path: old }, Store::Dir { path: new }) => {
             if old != new {
@@ -171,7 +175,15 @@ fn compare_destination(
         (Store::S3(running), Store::S3(new)) => {
             compare!(out, dotted, running, new;
                 live: bucket.name, bucket.region, bucket.endpoint, bucket.path_style, bucket.profile,
-                    bucket.keys, storage_class, object_lock, multipart_bytes, put_timeout;
+                    bucket.keys, bucket.route, storage_class, object_lock, multipart_bytes, put_timeout;
+            );
+        }
+        (Store::Azure(running), Store::Azure(new)) => {
+            compare!(out, dotted, running, new; live: container, auth, tier, put_timeout, route;);
+        }
+        (Store::Gcs(running), Store::Gcs(new)) => {
+            compare!(out, dotted, running, new;
+                live: bucket, endpoint, credentials, storage_class, put_timeout, route;
             );
         }
         _ => out.restart.push(format!("{dotted}type")),
@@ -191,6 +203,9 @@ fn key(field: &str) -> String {
         "ask" => "actor.ask",
         "bucket.name" => "bucket",
         "bucket.keys" => "access_key_id",
+        "bucket.route" | "route" => "proxy",
+        "auth" => "sas",
+        "tier" => "storage_class",
         other if other.starts_with("bucket.") => &other["bucket.".len()..],
         "client" => "client_certificates",
         "acme.agreed" => "acme.agree_to_terms",

@@ -170,6 +170,11 @@ pub trait Destination: Send + Sync {
 
     /// Where it is, for people: no secrets.
     fn place(&self) -> String;
+
+    /// When the credentials used last run out, in Unix microseconds; `None`: not known, or never.
+    fn credentials_expire(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What a probe found.

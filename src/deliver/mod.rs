@@ -6,22 +6,30 @@
 //! retention is over; a pure state machine says what is next.
 
 mod attempt;
+mod azure;
+mod content;
 mod control;
 mod destination;
 mod dir;
+mod expiry;
+mod gcs;
 mod options;
+mod rest;
 mod s3;
 mod shipper;
 pub mod state;
 mod status;
+mod token;
 
 pub use crate::format::{FormatOptions, Timestamps};
 pub use attempt::{Errand, Outcome, Work};
+pub use azure::{AzureAuth, AzureOptions, AzureStore};
 pub use control::{ShipSettings, ShipperControl};
 pub use destination::{
     Advice, Body, BoxFuture, Cause, Created, Destination, Object, ObjectKind, ProbeReport, PutError, probe,
 };
 pub use dir::DirStore;
+pub use gcs::{GcsOptions, GcsStore};
 pub use options::{DestinationOptions, Store};
 pub use s3::{LockMode, ObjectLock, S3Options, S3Store};
 pub use shipper::{Next, Shipper};

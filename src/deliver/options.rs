@@ -1,5 +1,7 @@
 //! What an operator can set about one destination.
 
+use super::azure::AzureOptions;
+use super::gcs::GcsOptions;
 use super::s3::S3Options;
 use crate::format::FormatOptions;
 use crate::pack::{Filter, Schedule};
@@ -13,6 +15,8 @@ pub struct DestinationOptions {
     pub name: String,
     /// Where objects go.
     pub store: Store,
+    /// Where the store lies, as a note on data residency.
+    pub region: Option<String>,
     /// Put before each object's key; empty, or ends with `/`.
     pub prefix: String,
     /// Log sources that are delivered here; empty: all.
@@ -51,6 +55,10 @@ pub enum Store {
     },
     /// An S3 bucket.
     S3(Box<S3Options>),
+    /// A container of Azure Blob Storage.
+    Azure(Box<AzureOptions>),
+    /// A bucket of Google Cloud Storage.
+    Gcs(Box<GcsOptions>),
 }
 
 impl DestinationOptions {
@@ -60,6 +68,7 @@ impl DestinationOptions {
         Self {
             name: name.to_owned(),
             store,
+            region: None,
             prefix: String::new(),
             sources: Vec::new(),
             filter: Filter::default(),

@@ -6,6 +6,7 @@
 use super::attempt::{Errand, Outcome, Work};
 use super::control::{ShipSettings, ShipperControl};
 use super::destination::{Advice, Created, Destination, PutError};
+use super::expiry::Expiry;
 use super::state::{Effect, Event, Phase, State, is_expired};
 use super::status::StatusCell;
 use crate::clock::Clock;
@@ -51,6 +52,7 @@ pub struct Shipper {
     way: u64,
     /// What of the batch under way has arrived: its number and objects.
     arrived: (u64, HashSet<usize>),
+    expiry: Expiry,
 }
 
 impl Shipper {
@@ -84,6 +86,7 @@ impl Shipper {
             keys: Vec::new(),
             way: 0,
             arrived: (0, HashSet::new()),
+            expiry: Expiry::default(),
         }
     }
 
@@ -252,6 +255,7 @@ impl Shipper {
             }
         };
         let pause = result.err().map(|error| self.event(Event::Refused(error)));
+        self.say_expiry();
         self.refresh(outbox);
         pause
     }
@@ -374,6 +378,19 @@ impl Shipper {
         pause
     }
 
+    /// Says that the credentials run out, when that is near.
+    fn say_expiry(&mut self) {
+        let end = self.control.settings().store.credentials_expire();
+        if let Some(days) = self.expiry.due(end, self.clock.unix_microseconds()) {
+            let destination = &self.status.snapshot().name;
+            tracing::warn!(
+                destination,
+                days,
+                "the destination's credentials run out soon, or have: renew them"
+            );
+        }
+    }
+
     /// Brings the status up to date.
     fn refresh(&self, outbox: &Outbox) {
         let waiting = outbox.waiting();
@@ -383,6 +400,7 @@ impl Shipper {
         let ShipSettings { store, retention, .. } = self.control.settings();
         let retention = u64::try_from(retention.as_micros()).unwrap_or(u64::MAX);
         let trouble = self.state.trouble.as_ref();
+        let credentials_expire = store.credentials_expire();
         self.status.change(|status| {
             status.place = store.place();
             status.state = self.state.phase();
@@ -396,6 +414,7 @@ impl Shipper {
                 |batch: &Arc<Batch>| batch.manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
             status.undelivered_bytes = waiting.iter().map(bytes).sum();
             status.lag_seconds = oldest.map_or(0.0, |time| now.saturating_sub(time) as f64 / 1e6);
+            status.credentials_expire = credentials_expire;
             status.first_loss = oldest.map(|time| time.saturating_add(retention));
         });
     }

@@ -29,6 +29,8 @@ pub struct DestinationStatus {
     pub begun: u64,
     /// Unix microseconds of the newest arrival.
     pub last_success: Option<u64>,
+    /// Unix microseconds at which the credentials run out, where they say so.
+    pub credentials_expire: Option<u64>,
     /// Unix microseconds at which the oldest waiting batch would be given up.
     pub first_loss: Option<u64>,
     /// Unix microseconds at which the credentials end, where that is known.

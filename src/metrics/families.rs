@@ -69,6 +69,8 @@ pub struct Families {
     pub delivery_first_loss: GaugeVec,
     /// Notices by channel and result.
     pub notices: IntCounterVec,
+    /// When a destination's credentials run out.
+    pub credentials_expiry: GaugeVec,
     /// 1 for the state that a destination is in.
     pub destination_state: IntGaugeVec,
     /// 1 while an address of an upstream is in use.
@@ -276,6 +278,11 @@ impl Families {
                 "onrecord_notices_total",
                 "Notices to people, sent or given up after all attempts.",
                 &["channel", "result"],
+            )?,
+            credentials_expiry: gauges(
+                "onrecord_destination_credentials_expiry_timestamp_seconds",
+                "When a destination's credentials run out, in Unix time; 0 where they do not say so.",
+                destination,
             )?,
             destination_state: int_gauges(
                 "onrecord_destination_state",

@@ -23,6 +23,7 @@ mod bad_config;
 mod bad_disk;
 mod buckets;
 mod client_limits;
+mod clouds;
 mod control;
 mod deploy;
 mod documented;

@@ -33,7 +33,11 @@ pub(crate) async fn create(store: &dyn Destination, key: &str, bytes: &[u8]) -> 
     store.create(object).await
 }
 
-async fn create_file(store: &dyn Destination, key: &str, path: &Path) -> Result<Created, PutError> {
+pub(crate) async fn create_file(
+    store: &dyn Destination,
+    key: &str,
+    path: &Path,
+) -> Result<Created, PutError> {
     let bytes = std::fs::read(path).unwrap();
     let object = Object {
         key,
@@ -59,7 +63,7 @@ async fn insist(attempt: impl AsyncFn() -> Result<Created, PutError>) -> Result<
 
 /// What every store must do: the list that a new kind of store is held to.
 /// `read` gives all keys with their bytes.
-fn conforms(store: &dyn Destination, read: &dyn Fn() -> BTreeMap<String, Vec<u8>>, honours: bool) {
+pub(crate) fn conforms(store: &dyn Destination, read: &dyn Fn() -> BTreeMap<String, Vec<u8>>, honours: bool) {
     wait(async {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("object");

@@ -6,39 +6,23 @@ use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::deliver::{LockMode, ObjectLock, S3Options};
 use std::time::Duration;
 
-/// Names of the keys, for destinations of other types.
-pub(crate) const KEYS: [&str; 12] = [
-    "bucket",
-    "region",
-    "endpoint",
-    "path_style",
-    "profile",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "storage_class",
-    "object_lock",
-    "multipart_bytes",
-    "put_timeout",
-];
-
 pub(super) const BUCKET: Key = Key {
     name: "bucket",
     kind: Kind::Text,
-    absent: Absent::Unset("required for `s3`"),
-    doc: "`s3`: the bucket. It must exist; nothing but the permission to put objects is needed.",
+    absent: Absent::Unset("required for `s3` and `gcs`"),
+    doc: "`s3`, `gcs`: the bucket. It must exist; nothing but the permission to put objects is needed.",
 };
 pub(super) const REGION: Key = Key {
     name: "region",
     kind: Kind::Text,
-    absent: Absent::Unset("from the environment or the profile; with an endpoint `us-east-1`"),
-    doc: "`s3`: the region that the bucket lies in.",
+    absent: Absent::Unset("`s3`: from the environment or the profile, with an endpoint `us-east-1`"),
+    doc: "The region that the store lies in. `s3` asks there; for the others it is a note on data residency. Status and `onrecord egress` show it.",
 };
 pub(super) const ENDPOINT: Key = Key {
     name: "endpoint",
     kind: Kind::Other("URL"),
-    absent: Absent::Unset("Amazon's"),
-    doc: "`s3`: the URL of another store with this API.",
+    absent: Absent::Unset("Amazon's or Google's"),
+    doc: "`s3`, `gcs`: the URL of another store with this API.",
 };
 pub(super) const PATH_STYLE: Key = Key {
     name: "path_style",
@@ -74,7 +58,7 @@ pub(super) const STORAGE_CLASS: Key = Key {
     name: "storage_class",
     kind: Kind::Text,
     absent: Absent::Unset("the bucket's"),
-    doc: "`s3`: the storage class of objects with records, such as `STANDARD_IA`. Manifests stay in the bucket's own.",
+    doc: "The storage class (`s3`, `gcs`) or access tier (`azure`) of objects with records, such as `STANDARD_IA`, `NEARLINE` or `Cool`. Manifests stay in the bucket's own.",
 };
 pub(super) const OBJECT_LOCK: Key = Key {
     name: "object_lock",
@@ -92,7 +76,7 @@ pub(super) const PUT_TIMEOUT: Key = Key {
     name: "put_timeout",
     kind: Kind::Time(Duration::from_millis(100), Duration::from_secs(3600)),
     absent: Absent::Value("\"20s\""),
-    doc: "`s3`: an object or part has arrived after this long, or the attempt has failed and is made again.",
+    doc: "Not `dir`: an object or part has arrived after this long, or the attempt has failed and is made again. `azure` and `gcs`, which take no parts, have a second more for each 256 KiB.",
 };
 
 /// Reads them all.
@@ -103,8 +87,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<S3Options> {
     }
     let bucket = bucket.and_then(|item| name(&item));
     let mut options = S3Options::new(bucket.as_deref().unwrap_or_default());
-    options.bucket.region =
-        table.take("region").and_then(|item| word(&item, "a region such as eu-central-1"));
+    options.bucket.region = table.take("region").and_then(|item| region(&item));
     options.bucket.endpoint = table.take("endpoint").and_then(|item| endpoint(&item));
     options.bucket.path_style = table.flag("path_style").unwrap_or(false);
     options.storage_class =
@@ -116,6 +99,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<S3Options> {
     if let Some(time) = table.time("put_timeout") {
         options.put_timeout = time.value;
     }
+    options.bucket.route = super::cloud::route(table);
     credentials(table, &mut options.bucket);
     bucket.map(|_| options)
 }
@@ -192,7 +176,11 @@ fn plain_id(item: &Item<'_>) -> Option<KeyId> {
     item.refuse("is not the id of an access key", None)
 }
 
-fn word(item: &Item<'_>, what: &str) -> Option<String> {
+pub(super) fn region(item: &Item<'_>) -> Option<String> {
+    word(item, "a region such as eu-central-1")
+}
+
+pub(super) fn word(item: &Item<'_>, what: &str) -> Option<String> {
     let text = item.text()?.value;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if text.len() <= 64 && text.chars().all(fits) {
@@ -202,7 +190,7 @@ fn word(item: &Item<'_>, what: &str) -> Option<String> {
     }
 }
 
-fn name(item: &Item<'_>) -> Option<String> {
+pub(super) fn name(item: &Item<'_>) -> Option<String> {
     const RULE: &str =
         "3 to 63 lower-case letters, digits, `-` and `.`, the first and last a letter or digit";
     let text = item.text()?.value;
@@ -219,7 +207,7 @@ fn name(item: &Item<'_>) -> Option<String> {
     if fits { Some(text) } else { item.refuse("is not the name of a bucket", Some(RULE)) }
 }
 
-fn endpoint(item: &Item<'_>) -> Option<String> {
+pub(super) fn endpoint(item: &Item<'_>) -> Option<String> {
     const HINT: &str = "write it like \"https://s3.example.com\" or \"http://127.0.0.1:8333\"";
     let text = item.text()?.value;
     let url: Option<http::Uri> = text.parse().ok();

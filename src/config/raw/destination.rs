@@ -1,6 +1,7 @@
 //! `[[destination]]`.
 
-use super::bucket::{self, KEYS};
+use super::bucket;
+use super::cloud::{self, TYPES_OF};
 use super::{At, Document, Item, Table};
 use super::{filter, format};
 use crate::config::OWN_SOURCE;
@@ -25,9 +26,9 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "type",
-            kind: Kind::Choice(&["dir", "s3"]),
+            kind: Kind::Choice(&["dir", "s3", "azure", "gcs"]),
             absent: Absent::Required,
-            doc: "The kind of store: `dir`, a folder; `s3`, a bucket of Amazon S3 or of a store with its API.",
+            doc: "The kind of store: `dir`, a folder; `s3`, a bucket of Amazon S3 or of a store with its API; `azure`, a container of Azure Blob Storage; `gcs`, a bucket of Google Cloud Storage.",
         },
         Key {
             name: "path",
@@ -47,6 +48,15 @@ pub(crate) static SECTION: Section = Section {
         bucket::OBJECT_LOCK,
         bucket::MULTIPART_BYTES,
         bucket::PUT_TIMEOUT,
+        cloud::CONTAINER,
+        cloud::SAS,
+        cloud::ACCOUNT_KEY,
+        cloud::CLIENT_ID,
+        cloud::CREDENTIALS,
+        cloud::LOCAL_ADDRESS,
+        cloud::PROXY,
+        cloud::PROXY_LOGIN,
+        cloud::CA,
         Key {
             name: "sources",
             kind: Kind::List("source names"),
@@ -149,7 +159,12 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     let format = table.take("format").and_then(|item| format::read(document, &item));
     let kind = table.choice("type");
     let (store, path, bucket) = store(&table, kind);
+    let region = match &store {
+        Store::S3(options) => options.bucket.region.clone(),
+        _ => table.take("region").and_then(|item| bucket::region(&item)),
+    };
     let mut options = DestinationOptions::new(name.as_ref().map_or("", |at| at.value.as_str()), store);
+    options.region = region;
     let named = table.take("sources").map(|item| {
         let elements = item.list();
         if elements.is_empty() {
@@ -206,35 +221,54 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
 /// The store that the type names. Keys of other types are told.
 fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, Option<At<String>>) {
     let none = Store::Dir { path: PathBuf::new() };
-    let foreign = |item: Item<'_>, of: &str| {
-        if let Some(kind) = kind {
-            item.refuse::<()>(format!("is a key of type \"{of}\", and this is of type \"{kind}\""), None);
-        }
-    };
-    if kind == Some("s3") {
-        if let Some(path) = table.take("path") {
-            foreign(path, "dir");
-        }
-        let place = |options: &crate::deliver::S3Options| {
-            let bucket = &options.bucket;
-            table.at(format!("{} {}", bucket.endpoint.as_deref().unwrap_or_default(), bucket.name))
-        };
-        let options = bucket::read(table);
-        let bucket = options.as_ref().map(place);
-        return (options.map_or(none, |options| Store::S3(Box::new(options))), None, bucket);
-    }
-    for key in KEYS {
-        if let Some(item) = table.take(key) {
-            foreign(item, "s3");
+    for (key, types) in TYPES_OF {
+        // Without a type nothing is foreign; the missing type is told.
+        if let Some(kind) = kind.filter(|kind| !types.contains(kind)) {
+            if let Some(item) = table.take(key) {
+                let types: Vec<String> = types.iter().map(|name| format!("\"{name}\"")).collect();
+                let types = types.join(" or ");
+                item.refuse::<()>(format!("is a key of type {types}, and this is of type \"{kind}\""), None);
+            }
+        } else if kind.is_none() {
+            let _ = table.take(key);
         }
     }
-    let path = table.take("path");
-    if path.is_none() && kind.is_some() {
-        table.missing("path", None);
+    let place =
+        |endpoint: Option<&str>, name: &str| table.at(format!("{} {name}", endpoint.unwrap_or_default()));
+    match kind {
+        Some("s3") => {
+            let options = bucket::read(table);
+            let at = |options: &crate::deliver::S3Options| {
+                place(options.bucket.endpoint.as_deref(), &options.bucket.name)
+            };
+            let bucket = options.as_ref().map(at);
+            (options.map_or(none, |options| Store::S3(Box::new(options))), None, bucket)
+        }
+        Some("azure") => {
+            let options = cloud::azure(table);
+            let container = options.as_ref().map(|options| place(None, &options.container));
+            (options.map_or(none, |options| Store::Azure(Box::new(options))), None, container)
+        }
+        Some("gcs") => {
+            let options = cloud::gcs(table);
+            let at = |options: &crate::deliver::GcsOptions| {
+                let endpoint = options.endpoint.as_deref().unwrap_or("gs:");
+                place(Some(endpoint), &options.bucket)
+            };
+            let bucket = options.as_ref().map(at);
+            (options.map_or(none, |options| Store::Gcs(Box::new(options))), None, bucket)
+        }
+        Some(_) => {
+            let path = table.take("path");
+            if path.is_none() {
+                table.missing("path", None);
+            }
+            let path = path.and_then(|item| item.path());
+            let store = path.as_ref().map_or(none, |at| Store::Dir { path: at.value.clone() });
+            (store, path, None)
+        }
+        None => (none, None, None),
     }
-    let path = path.and_then(|item| item.path());
-    let store = path.as_ref().map_or(none, |at| Store::Dir { path: at.value.clone() });
-    (store, path, None)
 }
 
 /// A key prefix: segments without tricks, each followed by a slash.

@@ -249,8 +249,8 @@ impl<'d> Item<'d> {
     }
 }
 
-/// Kinds of destination and format of later builds.
-const LATER_WORDS: &[&str] = &["azure", "gcs"];
+/// Kinds of destination of later builds.
+const LATER_WORDS: &[&str] = &["kafka"];
 
 static SECRET: Section = Section {
     path: "{secret}",

@@ -8,6 +8,7 @@ pub(crate) mod actors;
 pub(crate) mod admin;
 pub(crate) mod bucket;
 pub(crate) mod client_limits;
+pub(crate) mod cloud;
 pub(crate) mod destination;
 mod document;
 pub(crate) mod durability;

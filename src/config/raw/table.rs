@@ -241,7 +241,6 @@ impl<'d> Table<'d> {
 /// Keys of later builds.
 const LATER: &[(&str, &str)] = &[
     ("tls", "TLS belongs to the address: write it under a [[listener]] with that address, as [listener.tls]"),
-    ("container", "object stores other than S3's are not in this build yet"),
 ];
 
 /// A type's name with its article.

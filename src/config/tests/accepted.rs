@@ -4,6 +4,7 @@ use super::*;
 use crate::capture::RingOptions;
 use crate::config::*;
 use crate::deliver::{Store, Timestamps};
+use crate::egress::Route;
 use crate::proxy::{
     Durability, DurabilityRules, ForwardOptions, HealthOptions, Http2, Limits, OddPaths, Organization,
     RouteRule,
@@ -177,6 +178,10 @@ object_lock = { mode = "compliance", days = 30 }
 multipart_bytes = "5MiB"
 put_timeout = "1s"
 concurrency = 9
+local_address = "10.0.0.5"
+proxy = "socks5://proxy.test:1080"
+proxy_login = { env = "LOGIN" }
+ca = "ca.pem"
 "#;
     let options = S3Options {
         bucket: Bucket {
@@ -190,6 +195,12 @@ concurrency = 9
                 secret: SecretRef::Env("SECRET".into()),
                 session_token: Some(SecretRef::File("token".into())),
             }),
+            route: Route {
+                local: Some("10.0.0.5".parse().unwrap()),
+                proxy: Some("socks5://proxy.test".parse().unwrap()),
+                proxy_login: Some(SecretRef::Env("LOGIN".into())),
+                ca: Some("ca.pem".into()),
+            },
         },
         storage_class: Some("STANDARD_IA".into()),
         object_lock: Some(ObjectLock { mode: LockMode::Compliance, days: 30 }),

@@ -6,9 +6,24 @@ use crate::config::reference::{Absent, Kind, SECTIONS, markdown};
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
 const SAMPLE: &str = include_str!("../../../proxy.toml");
 
-/// Whether only a bucket knows the key.
-fn of_a_bucket(section: &str, key: &str) -> bool {
-    section == "destination" && crate::config::raw::bucket::KEYS.contains(&key)
+const AZURE: [&str; 2] = ["type = \"azure\"", "container = \"https://a.blob.core.windows.net/audit\""];
+const GCS: [&str; 2] = ["type = \"gcs\"", "bucket = \"audit\""];
+
+/// The type of destination that knows the key, where not every one does.
+fn type_of(section: &str, key: &str) -> Option<&'static str> {
+    let types = crate::config::raw::cloud::TYPES_OF.iter().find(|(name, _)| *name == key);
+    types.filter(|_| section == "destination" && key != "path").map(|(_, types)| types[0])
+}
+
+/// A small file with such a destination.
+fn base(kind: Option<&str>) -> String {
+    let other = |lines: [&str; 2]| BUCKET.replace("type = \"s3\"", lines[0]).replace("bucket = \"audit-1\"", lines[1]);
+    match kind {
+        Some("s3") => BUCKET.to_owned(),
+        Some("azure") => other(AZURE),
+        Some("gcs") => other(GCS),
+        _ => SMALL.to_owned(),
+    }
 }
 
 /// Whether only an upstream over TLS knows the key.
@@ -49,15 +64,17 @@ fn with_company(key: &str, line: &str) -> String {
         "jwks" => format!("{line}issuer = \"https://idp.test\"\n"),
         "issuer" => format!("{line}jwks = \"keys.json\"\n"),
         "burst" => format!("{line}requests_per_second = 7\n"),
+        "proxy_login" => format!("{line}proxy = \"http://proxy.test:3128\"\n"),
         "session_token" => format!("{line}{id}{secret}"),
         _ => line.to_owned(),
     }
 }
 
-/// `proxy.toml` with a bucket for its folder.
-fn sample_bucket() -> String {
-    let bucket = SAMPLE.replace("type = \"dir\"", "type = \"s3\"");
-    bucket.replace("path = \"onrecord-objects\"\n", "").replace("# bucket = ", "bucket = ")
+/// `proxy.toml` with a store of this type for its folder.
+fn sample_of(kind: &str) -> String {
+    let bucket = SAMPLE.replace("type = \"dir\"", &format!("type = {kind:?}"));
+    let place = if kind == "azure" { "# container = " } else { "# bucket = " };
+    bucket.replace("path = \"onrecord-objects\"\n", "").replace(place, &place[2..])
 }
 
 /// The section that begins at this line of `proxy.toml`, be it in a comment.
@@ -153,15 +170,16 @@ fn uncommented(sample: &str, section: &str, key: &str) -> String {
 
 #[test]
 fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
-    let (folder, bucket, tls) = (valid(SAMPLE), valid(&sample_bucket()), valid(&with_tls(SAMPLE)));
+    let (folder, tls) = (valid(SAMPLE), valid(&with_tls(SAMPLE)));
     let jwt = valid(&sample_jwt());
     for (section, key, commented) in sample_keys() {
-        if !commented || key == "bucket" {
+        if !commented || key == "bucket" || key == "container" {
             continue;
         }
-        let of_a_bucket = of_a_bucket(&section, &key);
+        let kind = type_of(&section, &key);
+        let stored = kind.map(|kind| valid(&sample_of(kind)));
         let (plain, sample) = match () {
-            () if of_a_bucket => (&bucket, sample_bucket()),
+            () if kind.is_some() => (stored.as_ref().unwrap(), sample_of(kind.unwrap())),
             () if of_jwt(&section, &key) => (&jwt, sample_jwt()),
             () if of_tls(&section, &key) => (&tls, with_tls(SAMPLE)),
             () => (&folder, SAMPLE.to_owned()),
@@ -187,7 +205,7 @@ fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
 fn defaults_in_the_reference_are_those_of_the_types() {
     for section in SECTIONS {
         for key in section.keys {
-            let base = if of_a_bucket(section.path, key.name) { BUCKET } else { SMALL };
+            let base = base(type_of(section.path, key.name));
             let is_listener = section.path.starts_with("listener");
             let plain = valid(&match key.name {
                 _ if is_listener => with_listener(section.path, key.name, ""),
@@ -256,6 +274,9 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (_, "prefix") => "\"other/\"".into(),
         (_, "directory") => "\"other.csv\"".into(),
         (_, "object_lock") => "{ mode = \"compliance\", days = 1 }".into(),
+        (_, "container") => "\"https://a.blob.core.windows.net/other\"".into(),
+        (_, "local_address") => "\"10.0.0.9\"".into(),
+        (_, "proxy") => "\"http://proxy.test:3128\"".into(),
         (_, "endpoint") => "\"http://127.0.0.1:7779\"".into(),
         _ if of_jwt(section, key.name) => "\"x\"".into(),
         _ if section == "source.actor" && key.name != "header_id" => "\"x\"\nheader_id = \"y\"".into(),
@@ -274,10 +295,10 @@ fn a_change_of_any_key_is_noticed_by_a_reload_and_the_manual_says_when_it_counts
             {
                 continue;
             }
-            let base = if of_a_bucket(section.path, key.name) { BUCKET } else { SMALL };
+            let base = base(type_of(section.path, key.name));
             let is_listener = section.path.starts_with("listener");
             let tls = with_tls(SMALL);
-            let base = if of_tls(section.path, key.name) { tls.as_str() } else { base };
+            let base = if of_tls(section.path, key.name) { tls.as_str() } else { base.as_str() };
             let plain = valid(&match key.name {
                 _ if is_listener => with_listener(section.path, key.name, ""),
                 "burst" => format!("{SMALL}[client_limits]\n{}", with_company(key.name, "")),

@@ -138,8 +138,8 @@ fn keys_in_the_wrong_place_are_sent_to_the_right_one() {
         (source("durability = \"strict\""), "begin it with [source.durability]"),
         (source("[source.tls]\ncert = \"x\""), "TLS belongs to the address"),
         (source("[source.limits]\nhead_byte = 1"), "did you mean head_bytes?"),
-        (destination("bucket = \"b\""), "destination[0].bucket: is a key of type \"s3\""),
-        (destination("container = \"b\""), "not in this build yet"),
+        (destination("bucket = \"b\""), "destination[0].bucket: is a key of type \"s3\" or \"gcs\""),
+        (destination("container = \"b\""), "destination[0].container: is a key of type \"azure\""),
         (destination("colour = \"b\""), "known here are name, type, path"),
     ]);
 }
@@ -321,7 +321,10 @@ fn a_destination_is_judged_key_by_key() {
         (destination("prefix = \"audit\""), "must end with a slash (hint: write \"audit/\")"),
         (destination("prefix = \"/audit/\""), "must not begin with a slash"),
         (destination("prefix = \"../\""), "segments"),
-        (SMALL.replace("\"dir\"", "\"azure\""), "must be one of dir, s3 (hint: not in this build yet)"),
+        (
+            SMALL.replace("\"dir\"", "\"kafka\""),
+            "must be one of dir, s3, azure, gcs (hint: not in this build yet)",
+        ),
         (SMALL.replace("path = \"objects\"", ""), "destination[0].path: is missing"),
         (destination("concurrency = 0"), "must be from 1 to 64"),
         (destination("timestamps = \"second\""), "did you mean \"seconds\"?"),

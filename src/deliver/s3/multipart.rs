@@ -4,8 +4,9 @@ use super::answer::Answer;
 use super::content;
 use super::lock::Lock;
 use super::refusal;
-use super::store::{content_type, deadline};
+use super::store::deadline;
 use crate::deliver::destination::{Cause, Created, Object, PutError};
+use crate::deliver::rest::content_type;
 use crate::evidence::merkle::Hash;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{

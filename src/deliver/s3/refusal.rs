@@ -1,13 +1,12 @@
 //! Why a bucket did not take an object: from what came back, or did not, to the closed list of causes.
 
 use crate::deliver::destination::{Advice, Cause, Created, PutError};
+use crate::deliver::rest::{element, words};
+use crate::egress::CallError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 use std::time::Duration;
-
-/// A store's words are cut off after so many characters.
-const MOST_WORDS: usize = 400;
 
 /// What an answer says, whatever its form.
 #[derive(Clone, Debug, Default)]
@@ -229,14 +228,6 @@ fn told(said: &Said<'_>) -> String {
     words(&out)
 }
 
-/// The text of the first element of this name: good enough for errors, whatever is around it.
-fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
-    let open = format!("<{name}>");
-    let from = memchr::memmem::find(body, open.as_bytes())? + open.len();
-    let length = memchr::memmem::find(&body[from..], format!("</{name}>").as_bytes())?;
-    std::str::from_utf8(&body[from..from + length]).ok().map(str::trim)
-}
-
 /// Nobody answered, or not to the end: a library's error with its causes.
 fn unanswered<E: Error + 'static>(error: &E) -> PutError {
     let text = chain(error);
@@ -251,6 +242,13 @@ fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
             CredentialsError::ProviderTimedOut(_) => Cause::Network,
             _ => Cause::Credentials,
         });
+    }
+    if let Some(error) = error.downcast_ref::<CallError>() {
+        match error {
+            CallError::Login(_) => return Some(Cause::Credentials),
+            error if error.is_tls() => return Some(Cause::Tls),
+            _ => {}
+        }
     }
     if error.is::<rustls::Error>() {
         return Some(Cause::Tls);
@@ -276,17 +274,6 @@ fn chain(error: &(dyn Error + 'static)) -> String {
             }
             out.push_str(&text);
         }
-    }
-    out
-}
-
-/// One line of bounded length.
-fn words(text: &str) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut out: String = clean.take(MOST_WORDS + 1).collect();
-    if let Some((end, _)) = out.char_indices().nth(MOST_WORDS) {
-        out.truncate(end);
-        out.push('…');
     }
     out
 }

@@ -8,7 +8,9 @@ use super::options::S3Options;
 use super::refusal;
 use crate::bucket::{ConnectError, connect};
 use crate::clock::Clock;
+use crate::deliver::content::{Also, check};
 use crate::deliver::destination::{BoxFuture, Cause, Created, Destination, Object, ObjectKind, PutError};
+use crate::deliver::rest::content_type;
 use crate::error_chain::Chain;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::StorageClass;
@@ -44,6 +46,7 @@ impl S3Store {
         let client = deadline(self.options.put_timeout, connecting).await?.map_err(|error| {
             let cause = match &error {
                 ConnectError::Key(_) => Cause::Credentials,
+                ConnectError::Egress(_) => Cause::Tls,
                 ConnectError::NoRegion => Cause::WrongRegion,
             };
             PutError::new(cause, Chain(&error).to_string())
@@ -62,7 +65,7 @@ impl S3Store {
         object: &Object<'_>,
         lock: &Lock,
     ) -> Result<Created, PutError> {
-        let whole = content::check(object, self.part_bytes(object.length)).await?;
+        let whole = check(object, self.part_bytes(object.length), Also::Nothing).await?;
         if object.length > self.options.multipart_bytes {
             let target = multipart::Target {
                 client,
@@ -148,13 +151,6 @@ fn mended_by_a_new_client(cause: Cause) -> bool {
             | C::ClockSkew
             | C::Tls
     )
-}
-
-pub(super) fn content_type(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Records => "application/gzip",
-        ObjectKind::Manifest | ObjectKind::Probe | ObjectKind::PublicKey => "text/plain; charset=utf-8",
-    }
 }
 
 /// Waits for at most this long. What is dropped closes its connection.

@@ -2,6 +2,7 @@
 //! tells it to, clients that can misbehave, and the real process.
 
 pub(crate) mod client;
+pub(crate) mod clouds;
 pub(crate) mod faults;
 pub(crate) mod front_tls;
 pub(crate) mod gateway;

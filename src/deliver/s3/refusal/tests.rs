@@ -1,4 +1,5 @@
 use super::*;
+use crate::deliver::rest::MOST_WORDS;
 
 fn answer(status: u16, code: &'static str, message: &'static str) -> PutError {
     answered(&Said { status, code, message, ..Said::default() })
