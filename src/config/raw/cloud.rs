@@ -8,7 +8,7 @@ use crate::egress::{Proxy, Route};
 use std::time::Duration;
 
 /// Which types a key belongs to; keys that are not here belong to all.
-pub(super) const TYPES_OF: &[(&str, &[&str])] = &[
+pub(crate) const TYPES_OF: &[(&str, &[&str])] = &[
     ("path", &["dir"]),
     ("bucket", &["s3", "gcs"]),
     ("endpoint", &["s3", "gcs"]),

@@ -267,7 +267,11 @@ fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, 
             let store = path.as_ref().map_or(none, |at| Store::Dir { path: at.value.clone() });
             (store, path, None)
         }
-        None => (none, None, None),
+        None => {
+            // The type is told as missing or wrong; a folder's mistakes are told with it.
+            let path = table.take("path").and_then(|item| item.path());
+            (none, path, None)
+        }
     }
 }
 

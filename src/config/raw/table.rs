@@ -239,9 +239,10 @@ impl<'d> Table<'d> {
 }
 
 /// Keys of later builds.
-const LATER: &[(&str, &str)] = &[
-    ("tls", "TLS belongs to the address: write it under a [[listener]] with that address, as [listener.tls]"),
-];
+const LATER: &[(&str, &str)] = &[(
+    "tls",
+    "TLS belongs to the address: write it under a [[listener]] with that address, as [listener.tls]",
+)];
 
 /// A type's name with its article.
 pub(super) fn article(kind: &str) -> String {

@@ -17,7 +17,9 @@ fn type_of(section: &str, key: &str) -> Option<&'static str> {
 
 /// A small file with such a destination.
 fn base(kind: Option<&str>) -> String {
-    let other = |lines: [&str; 2]| BUCKET.replace("type = \"s3\"", lines[0]).replace("bucket = \"audit-1\"", lines[1]);
+    let other = |lines: [&str; 2]| {
+        BUCKET.replace("type = \"s3\"", lines[0]).replace("bucket = \"audit-1\"", lines[1])
+    };
     match kind {
         Some("s3") => BUCKET.to_owned(),
         Some("azure") => other(AZURE),
