@@ -22,6 +22,7 @@ mod redeliver;
 mod routes;
 pub mod run;
 pub mod sample;
+mod setup;
 mod signals;
 mod token;
 pub mod traffic;
@@ -31,6 +32,7 @@ pub use admin_call::AdminArgs;
 pub use destinations::{Destinations, DestinationsArgs, HistoryArgs, OneArgs};
 pub use place::PlaceArgs;
 pub use redeliver::RedeliverArgs;
+pub use setup::{SetupArgs, SetupCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -48,6 +50,7 @@ Examples:
   onrecord account objects             account for each record taken, from the manifests
   onrecord destinations list           where records go, and whether they arrive
   onrecord redeliver --destination lake --from 2026-04-01 --to 2026-04-02 --from-archive objects
+  onrecord setup aws --external-id ID  the role and policy that a bucket needs, ready to paste
   onrecord notify test                 do notices arrive?
   onrecord token --name ann --role operator   let somebody in at the admin listener
   onrecord health                      is the gateway of this machine ready? exit code 0 or 1
@@ -120,6 +123,13 @@ pub enum Command {
     /// never replaced: what is there already stays, and doing it twice does no harm. Needs no
     /// running gateway. Exit code 1: something was missing, or could not be created.
     Redeliver(RedeliverArgs),
+    /// Print what has to be set up at a cloud, ready to paste
+    ///
+    /// For a configured bucket: the role, who may take it (with an external id), the policy
+    /// that lets it create objects below the prefix and nothing else, and the rule that tidies
+    /// up after broken uploads. Nothing is asked of the cloud, and nothing changed there.
+    #[command(subcommand)]
+    Setup(SetupCommand),
     /// Try whether notices arrive
     ///
     /// `onrecord notify test` sends a test by each channel of [notify], once, and says what
@@ -391,6 +401,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Account(args) => account::run(&args),
         Command::Destinations(args) => destinations::run(&args),
         Command::Redeliver(args) => redeliver::redeliver(&args),
+        Command::Setup(command) => setup::run_setup(&command),
         Command::Notify(command) => notify::run(&command),
         Command::Token(args) => token::run(&args),
         Command::Health(args) => health::health(&args),
@@ -448,6 +459,7 @@ mod tests {
             "onrecord destinations probe main",
             "onrecord destinations pause main --format json",
             "onrecord redeliver --destination d --from 2026-04-01 --to 2026-04-02T00:00:00Z --from-archive s3://b --chain c --dry-run",
+            "onrecord setup aws --config proxy.toml --destination d --principal arn:aws:iam::1:root --external-id i",
             "onrecord notify test --config proxy.toml",
             "onrecord token --name ann --role operator --out t",
             "onrecord routes list --config proxy.toml --source cma --format json",

@@ -1,0 +1,181 @@
+//! `onrecord setup`: what has to be set up at a cloud, ready to paste.
+//!
+//! Least privilege: the gateway creates objects, and can neither read, list, replace nor delete.
+
+use super::run;
+use crate::deliver::{DestinationOptions, S3Options, Store};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// For which cloud `onrecord setup` prints.
+#[derive(Debug, Subcommand)]
+pub enum SetupCommand {
+    /// For a bucket of Amazon S3
+    Aws(SetupArgs),
+}
+
+/// What `onrecord setup aws` takes.
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
+    pub config: PathBuf,
+    /// The destination; not needed where only one is a bucket
+    #[arg(long, value_name = "NAME")]
+    pub destination: Option<String>,
+    /// Who takes the role: the gateway's own identity (ARN)
+    #[arg(long, value_name = "ARN")]
+    pub principal: Option<String>,
+    /// Without this external id nobody can take the role
+    #[arg(long, value_name = "ID")]
+    pub external_id: Option<String>,
+}
+
+/// Prints it.
+pub(super) fn run_setup(command: &SetupCommand) -> ExitCode {
+    let SetupCommand::Aws(args) = command;
+    let config = match run::load(&args.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let is_bucket = |known: &&DestinationOptions| {
+        matches!(known.store, Store::S3(_))
+            && args.destination.as_ref().is_none_or(|name| *name == known.name)
+    };
+    let found: Vec<&DestinationOptions> = config.destinations.iter().filter(is_bucket).collect();
+    let [destination] = found.as_slice() else {
+        eprintln!(
+            "onrecord: {} has {} destinations of type s3 that fit; name one with --destination",
+            args.config.display(),
+            found.len()
+        );
+        return ExitCode::FAILURE;
+    };
+    let Store::S3(options) = &destination.store else { return ExitCode::FAILURE };
+    print!("{}", aws(args, destination, options));
+    ExitCode::SUCCESS
+}
+
+/// What the identity that delivers may do, and nothing else.
+fn policy(destination: &DestinationOptions, options: &S3Options) -> Value {
+    let mut actions = vec!["s3:PutObject"];
+    if options.object_lock.is_some() {
+        actions.push("s3:PutObjectRetention");
+    }
+    // Parts of an upload that broke off.
+    actions.push("s3:AbortMultipartUpload");
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "OnrecordDelivers",
+            "Effect": "Allow",
+            "Action": actions,
+            "Resource": format!("arn:aws:s3:::{}/{}*", options.bucket.name, destination.prefix),
+        }],
+    })
+}
+
+/// Who may take the role: one principal, and only with the external id that was agreed on.
+fn trust(args: &SetupArgs) -> Value {
+    let mut statement = json!({
+        "Sid": "OnrecordAssumes",
+        "Effect": "Allow",
+        "Principal": { "AWS": args.principal.as_deref().unwrap_or("arn:aws:iam::111122223333:role/gateway") },
+        "Action": "sts:AssumeRole",
+    });
+    if let Some(id) = &args.external_id {
+        statement["Condition"] = json!({ "StringEquals": { "sts:ExternalId": id } });
+    }
+    json!({ "Version": "2012-10-17", "Statement": [statement] })
+}
+
+fn aws(args: &SetupArgs, destination: &DestinationOptions, options: &S3Options) -> String {
+    let bucket = &options.bucket.name;
+    let name = format!("onrecord-{}", destination.name);
+    let file = |what: &str, value: &Value| format!("cat > {name}-{what}.json <<'JSON'\n{value:#}\nJSON\n");
+    let mut out = format!(
+        "# For destination {} (s3://{bucket}/{}). Run it with rights of an administrator.\n\n",
+        destination.name, destination.prefix
+    );
+    out += "# 1. The role that the gateway takes: who may take it\n";
+    out += &file("trust", &trust(args));
+    if args.principal.is_none() {
+        out += "# arn:aws:iam::111122223333:role/gateway stands for your gateway's own identity: give it with --principal\n";
+    }
+    out += &format!(
+        "aws iam create-role --role-name {name} --assume-role-policy-document file://{name}-trust.json\n\n"
+    );
+    out += "# 2. What it may do: create objects below the prefix, and nothing else\n";
+    out += &file("policy", &policy(destination, options));
+    out += &format!(
+        "aws iam put-role-policy --role-name {name} --policy-name deliver --policy-document file://{name}-policy.json\n\n"
+    );
+    let rule = json!({ "Rules": [{
+        "ID": "onrecord-unfinished-uploads",
+        "Status": "Enabled",
+        "Filter": { "Prefix": destination.prefix },
+        "AbortIncompleteMultipartUpload": { "DaysAfterInitiation": 3 },
+    }] });
+    out += "# 3. Parts of uploads that were never finished go after three days.\n";
+    out += "#    This replaces the bucket's lifecycle: add the rule to those that are there already.\n";
+    out += &file("lifecycle", &rule);
+    out += &format!(
+        "aws s3api put-bucket-lifecycle-configuration --bucket {bucket} --lifecycle-configuration file://{name}-lifecycle.json\n"
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(lock: bool) -> String {
+        let mut options = S3Options::new("audit-1");
+        options.object_lock = lock
+            .then_some(crate::deliver::ObjectLock { mode: crate::deliver::LockMode::Governance, days: 1 });
+        let mut destination = DestinationOptions::new("vault", Store::S3(Box::new(options.clone())));
+        destination.prefix = "logs/".to_owned();
+        let args = SetupArgs {
+            config: "proxy.toml".into(),
+            destination: None,
+            principal: Some("arn:aws:iam::1:root".into()),
+            external_id: Some("id-1".into()),
+        };
+        aws(&args, &destination, &options)
+    }
+
+    /// The documents, by the ends of their files' names.
+    fn documents(text: &str) -> Vec<(String, Value)> {
+        let parts = text.split("<<'JSON'\n").skip(1).zip(text.split("cat > ").skip(1));
+        parts
+            .map(|(json, name)| {
+                let name = name.split(' ').next().unwrap().to_owned();
+                (name, serde_json::from_str(json.split("\nJSON\n").next().unwrap()).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_policy_lets_create_below_the_prefix_and_nothing_else() {
+        let documents = documents(&printed(false));
+        let names: Vec<&str> = documents.iter().map(|(name, _)| name.as_str()).collect();
+        let wanted = ["trust", "policy", "lifecycle"].map(|what| format!("onrecord-vault-{what}.json"));
+        assert_eq!(names, wanted);
+        let statement = &documents[1].1["Statement"];
+        assert_eq!(statement.as_array().unwrap().len(), 1);
+        assert_eq!(statement[0]["Action"], json!(["s3:PutObject", "s3:AbortMultipartUpload"]));
+        assert_eq!(statement[0]["Resource"], "arn:aws:s3:::audit-1/logs/*");
+        let trust = &documents[0].1["Statement"][0];
+        assert_eq!(trust["Condition"]["StringEquals"]["sts:ExternalId"], "id-1");
+        assert_eq!(trust["Principal"]["AWS"], "arn:aws:iam::1:root");
+    }
+
+    #[test]
+    fn a_lock_needs_one_right_more() {
+        let documents = documents(&printed(true));
+        let actions = documents[1].1["Statement"][0]["Action"].as_array().unwrap().clone();
+        assert!(actions.contains(&json!("s3:PutObjectRetention")) && actions.len() == 3);
+    }
+}
