@@ -8,6 +8,7 @@
 mod account;
 mod admin_call;
 mod check;
+mod convert;
 pub mod demo;
 mod destinations;
 mod fingerprint;
@@ -22,6 +23,7 @@ mod redeliver;
 mod routes;
 pub mod run;
 pub mod sample;
+mod schema;
 mod setup;
 mod signals;
 mod token;
@@ -29,9 +31,11 @@ pub mod traffic;
 mod verify;
 
 pub use admin_call::AdminArgs;
+pub use convert::{ConvertArgs, To};
 pub use destinations::{Destinations, DestinationsArgs, HistoryArgs, OneArgs};
 pub use place::PlaceArgs;
 pub use redeliver::RedeliverArgs;
+pub use schema::{Of, Reader, SchemaArgs};
 pub use setup::{SetupArgs, SetupCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -58,6 +62,8 @@ Examples:
   onrecord sample                      an API to put the gateway before, when there is none at hand
   onrecord verify objects --key k.pub  has anything been changed or removed since?
   onrecord prove objects --id ID       the proof of one record, as a small file
+  onrecord schema flat --format duckdb what a reader needs to know of a format
+  onrecord convert objects --to ocsf   make another format of delivered objects
   onrecord keygen --out signing.key    make the key that signs manifests
   onrecord fingerprint                 whose credential is it? its name for the directory
 
@@ -175,6 +181,16 @@ pub enum Command {
     /// manifests, as one small file that `onrecord verify --proof FILE` checks without
     /// the bucket.
     Prove(ProveArgs),
+    /// Print what a reader needs to know of a format
+    ///
+    /// As JSON Schema of one row, or as a statement for DuckDB, Amazon Athena or
+    /// ClickHouse, in which OBJECTS, BUCKET and PREFIX stand for where the objects are.
+    Schema(SchemaArgs),
+    /// Make another format of delivered flat objects
+    ///
+    /// Reads one object, or all below a folder, in the order of their names, and writes
+    /// one file. What a flat record does not say (the log source) comes from the folders.
+    Convert(ConvertArgs),
     /// Make the key that signs manifests, or show the public half of one
     ///
     /// Makes an Ed25519 key (PEM, PKCS#8) and prints its public half, the line to hand
@@ -409,6 +425,8 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Sample(args) => sample::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Prove(args) => prove::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Fingerprint(args) => fingerprint::run(&args),
     }
@@ -473,6 +491,8 @@ mod tests {
             "onrecord account s3://audit --profile reader",
             "onrecord verify --config proxy.toml --destination archive",
             "onrecord prove objects --id 019a0000-0000-7000-8000-000000000000 --out p.json",
+            "onrecord schema ocsf --format athena --version 1.3.0 --class web_resources_activity",
+            "onrecord convert objects --to parquet --out records.parquet",
             "onrecord keygen --out signing.key --name onrecord/gw-1",
             "onrecord keygen --public --key signing.key",
             "onrecord fingerprint --config proxy.toml",

@@ -7,6 +7,9 @@
 //! their own.
 
 mod own;
+mod read;
+
+pub use read::{FlatError, FlatRecord, read as read_flat};
 
 use super::escape::push_escaped;
 use super::time::{Timestamps, Writer};
@@ -273,7 +276,8 @@ impl Line<'_, '_> {
 
     fn number(&mut self, key: &str, value: u64) {
         self.key(key);
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        // What readers with 64 signed bits know.
+        self.out.extend_from_slice(itoa::Buffer::new().format(value.min(i64::MAX as u64)).as_bytes());
     }
 
     fn always(&mut self, fields: &[Named<'_>]) {

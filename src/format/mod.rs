@@ -13,19 +13,22 @@ mod legacy;
 mod masked;
 mod ocsf;
 mod options;
+mod parquet;
 #[cfg(test)]
 mod samples;
+pub mod schema;
 mod template;
 mod time;
 
 pub use csv::Csv;
 pub use ecs::Ecs;
 pub use escape::push_escaped;
-pub use flat::Flat;
+pub use flat::{Flat, FlatError, FlatRecord, read_flat};
 pub use legacy::ContentfulLegacy;
 pub use masked::{maskable, maskable_names};
 pub use ocsf::{Class, Ocsf, OcsfOptions, Profiles, Version};
 pub use options::{Compression, Dialect, FormatOptions};
+pub use parquet::{Layout, Rows};
 pub use template::{KeyFacts, KeyTemplate, TemplateError};
 pub use time::{Civil, Timestamps, civil, time_text};
 
@@ -107,6 +110,8 @@ pub enum Framing {
     },
     /// A JSON array, a row an element and a line.
     Array,
+    /// The columns of a Parquet file.
+    Columns(Layout),
 }
 
 impl Framing {
@@ -116,6 +121,7 @@ impl Framing {
         match self {
             Self::Lines { head } => head,
             Self::Array => b"[\n",
+            Self::Columns(_) => b"",
         }
     }
 
@@ -123,7 +129,7 @@ impl Framing {
     #[must_use]
     pub fn between(&self) -> &[u8] {
         match self {
-            Self::Lines { .. } => b"",
+            Self::Lines { .. } | Self::Columns(_) => b"",
             Self::Array => b",\n",
         }
     }
@@ -132,7 +138,7 @@ impl Framing {
     #[must_use]
     pub fn tail(&self) -> &[u8] {
         match self {
-            Self::Lines { .. } => b"",
+            Self::Lines { .. } | Self::Columns(_) => b"",
             Self::Array => b"\n]\n",
         }
     }

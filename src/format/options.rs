@@ -1,6 +1,7 @@
 //! What an operator can set about the format of a destination.
 
 use super::masked::Masked;
+use super::parquet::{Parquet, Rows};
 use super::template::KeyTemplate;
 use super::{ContentfulLegacy, Csv, Ecs, Encoder, Flat, Ocsf, OcsfOptions, Timestamps};
 use crate::record::Field;
@@ -36,9 +37,17 @@ pub enum Dialect {
     Csv(Vec<String>),
     /// Documents of the Elastic Common Schema.
     Ecs,
+    /// Columns.
+    Parquet(Rows),
 }
 
 impl Dialect {
+    /// Whether objects are columns, compressed by the format itself.
+    #[must_use]
+    pub fn is_columns(&self) -> bool {
+        matches!(self, Self::Parquet(_))
+    }
+
     /// Whether the gateway's own records have a place in it. Where they have not, they are only
     /// written if that is asked for.
     #[must_use]
@@ -66,6 +75,7 @@ impl FormatOptions {
             Dialect::ContentfulLegacy => Box::new(ContentfulLegacy::new(&self.extra)),
             Dialect::Csv(columns) => Box::new(Csv::new(self.timestamps, columns, &self.extra)),
             Dialect::Ecs => Box::new(Ecs::new(&self.extra)),
+            Dialect::Parquet(rows) => Box::new(Parquet::new(*rows, &self.extra)),
         };
         match self.leave_out.is_empty() {
             true => encoder,
@@ -78,7 +88,7 @@ impl FormatOptions {
     pub fn compression(&self) -> Compression {
         self.compression.unwrap_or(match self.dialect {
             Dialect::Flat | Dialect::Ocsf(_) | Dialect::Ecs => Compression::Gzip,
-            Dialect::Csv(_) | Dialect::ContentfulLegacy => Compression::None,
+            Dialect::Csv(_) | Dialect::ContentfulLegacy | Dialect::Parquet(_) => Compression::None,
         })
     }
 

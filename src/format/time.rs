@@ -96,6 +96,19 @@ pub(super) fn bounded(unix_microseconds: u64) -> u64 {
     unix_microseconds.min(LAST_SECOND * 1_000_000 + 999_999)
 }
 
+/// Reads a time in either form, in Unix microseconds.
+pub(super) fn unix_microseconds(text: &str) -> Option<u64> {
+    let time = match text.strip_suffix("+0000") {
+        Some(second) => format!("{second}Z").parse::<jiff::Timestamp>(),
+        None => text.parse(),
+    };
+    match time {
+        Ok(time) => u64::try_from(time.as_microsecond()).ok(),
+        // The library's calendar ends a day before the year 9999 does.
+        Err(_) => (text == "9999-12-31T23:59:59.999999Z").then(|| bounded(u64::MAX)),
+    }
+}
+
 /// The text of one time with microseconds, where speed does not matter.
 #[must_use]
 pub fn time_text(unix_microseconds: u64) -> String {

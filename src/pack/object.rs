@@ -7,7 +7,7 @@
 
 use super::manifest::{LaneCount, ObjectEntry};
 use crate::evidence::merkle::{self, Hash, Tree};
-use crate::format::{Framing, time_text};
+use crate::format::{Framing, Layout, time_text};
 use crate::spool::fs::{self, Fs};
 use aws_lc_rs::digest;
 use flate2::write::DeflateEncoder;
@@ -29,6 +29,8 @@ pub(super) struct OpenObject {
     /// gzip level; `None`: not compressed.
     level: Option<u32>,
     framing: Framing,
+    /// Whether rows are kept until the end.
+    collects: bool,
     block: Vec<u8>,
     stream: Option<Stream>,
     tree: Tree,
@@ -54,6 +56,7 @@ impl OpenObject {
             path: path.to_owned(),
             level,
             framing: framing.clone(),
+            collects: matches!(framing, Framing::Columns(_)),
             block: Vec::new(),
             stream: None,
             tree: Tree::new(),
@@ -79,6 +82,11 @@ impl OpenObject {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.uncompressed += bytes.len() as u64;
+        // Columns are made of all rows at once, when they are all there.
+        if self.collects {
+            self.block.extend_from_slice(bytes);
+            return Ok(());
+        }
         let mut rest = bytes;
         while self.block.len() + rest.len() >= BLOCK {
             let (head, tail) = rest.split_at(BLOCK - self.block.len());
@@ -107,16 +115,30 @@ impl OpenObject {
         Ok(())
     }
 
+    /// Writes the columns of the rows that were collected.
+    fn write_columns(&mut self, layout: &Layout) -> io::Result<HashingFile> {
+        let file = HashingFile::create(&*self.fs, &self.path)?;
+        layout.write(&self.block, file)
+    }
+
     /// Writes what is left and syncs the file.
     pub(super) fn finish(mut self) -> io::Result<Finished> {
-        let tail = self.framing.tail().to_owned();
-        self.append(&tail)?;
+        let framing = std::mem::replace(&mut self.framing, Framing::Array);
+        if let Framing::Columns(layout) = &framing {
+            let file = self.write_columns(layout)?;
+            return self.finished(file);
+        }
+        self.append(framing.tail())?;
         self.write_block()?;
-        let file = match self.stream {
+        let file = match self.stream.take() {
             Some(Stream::Gzip(stream)) => stream.finish()?,
             Some(Stream::Plain(file)) => file,
             None => unreachable!("write_block opens the stream"),
         };
+        self.finished(file)
+    }
+
+    fn finished(self, file: HashingFile) -> io::Result<Finished> {
         let (hash, bytes) = file.finish()?;
         let lane = |((boot, lane), records)| LaneCount { boot, lane, records };
         let entry = ObjectEntry {

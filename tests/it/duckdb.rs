@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// A Python that can import duckdb: `ONRECORD_DUCKDB_PYTHON`, the virtual
 /// environment below `target`, or the machine's own.
-fn python() -> Option<String> {
+pub(crate) fn python() -> Option<String> {
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/venv/bin/python").to_owned();
     std::env::var("ONRECORD_DUCKDB_PYTHON").into_iter().chain([own, "python3".to_owned()]).find(|python| {
         Command::new(python).args(["-c", "import duckdb"]).output().is_ok_and(|out| out.status.success())

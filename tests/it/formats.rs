@@ -71,6 +71,23 @@ fn what_a_destination_does_not_take_is_counted_and_named_and_the_law_adds_up() {
     }
 }
 
+/// The first column of a query's answer, if there is a Python with duckdb.
+fn duckdb(query: &str) -> Option<Vec<String>> {
+    let python = crate::duckdb::python()?;
+    let script = format!("import duckdb\nfor row in duckdb.sql({query:?}).fetchall(): print(row[0])");
+    let output = std::process::Command::new(python).args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// The objects below a folder whose names end so.
+fn objects_at(folder: &Path, end: &str) -> Vec<std::path::PathBuf> {
+    let mut paths = Vec::new();
+    crate::harness::gateway::all_files(folder, &mut paths);
+    paths.retain(|path| path.strip_prefix(folder).unwrap().to_string_lossy().ends_with(end));
+    paths
+}
+
 /// The text of each object below a folder whose name ends so.
 fn objects(folder: &Path, end: &str) -> Vec<String> {
     use std::io::Read as _;
@@ -105,7 +122,7 @@ fn json_lines(objects: &[String]) -> impl Iterator<Item = serde_json::Value> + '
 }
 
 #[test]
-fn five_destinations_in_five_formats_hold_the_same_records_one_for_one() {
+fn seven_destinations_in_six_formats_hold_the_same_records_one_for_one() {
     let origin = Origin::start();
     let source = crate::harness::gateway::Source::new("cma", &origin.url())
         .catalogues(&["contentful-management"])
@@ -119,6 +136,8 @@ fn five_destinations_in_five_formats_hold_the_same_records_one_for_one() {
         )
         .destination("ecs", &[("format", "\"ecs\"")])
         .destination("csv", &[("format", "{ type = \"csv\", columns = [\"event.id\"] }")])
+        .destination("parquet", &[("format", "\"parquet\"")])
+        .destination("events", &[("format", "{ type = \"parquet\", rows = \"ocsf\" }")])
         .destination("legacy", &[("format", "\"contentful-legacy\"")])
         .start();
     for number in 0..40 {
@@ -152,7 +171,40 @@ fn five_destinations_in_five_formats_hold_the_same_records_one_for_one() {
     let mut rows: Vec<String> = rows.map(|row| row.rsplit(',').next().unwrap().to_owned()).collect();
     rows.sort();
     assert_eq!(rows, wanted);
-    for name in ["main", "ocsf", "ecs", "csv", "legacy"] {
+    for (name, place) in [("parquet", "\"event.id\""), ("events", "metadata.uid")] {
+        assert!(!objects_at(&folder(name), ".parquet").is_empty());
+        let own = if name == "parquet" {
+            "\"http.request.method\" IS NULL"
+        } else {
+            "metadata.log_name = 'onrecord'"
+        };
+        let query = format!(
+            "SELECT {place} FROM read_parquet('{}/log_source=*/**/*.parquet', union_by_name = true) WHERE NOT ({own})",
+            folder(name).display()
+        );
+        if let Some(mut ids) = duckdb(&query) {
+            ids.sort();
+            assert_eq!(ids, wanted, "{name}");
+        }
+    }
+    for (name, files, read, place) in [
+        ("main", "log_source=cma/**/*.jsonl.gz", "read_json", "\"event.id\""),
+        ("ocsf", "log_source=cma/**/*.jsonl.gz", "read_json", "metadata.uid"),
+        ("ecs", "log_source=cma/**/*.jsonl.gz", "read_json", "event.id"),
+        ("legacy", "**/*.json", "read_json", "metadata.uid"),
+        ("csv", "*.csv", "read_csv", "\"event.id\""),
+    ] {
+        let more = if read == "read_csv" { ", header = true" } else { "" };
+        let query = format!("SELECT {place} FROM {read}('{}/{files}'{more})", folder(name).display());
+        let manifests = if name == "legacy" { " WHERE metadata.uid IS NOT NULL" } else { "" };
+        if let Some(mut ids) =
+            duckdb(&format!("{query}{manifests}").replace("**/*.json'", "log_source=cma/**/*.json'"))
+        {
+            ids.sort();
+            assert_eq!(ids, wanted, "{name}");
+        }
+    }
+    for name in ["main", "ocsf", "ecs", "csv", "legacy", "parquet", "events"] {
         let report = verified(&folder(name));
         assert_eq!(report["completeness"], "holds", "{name}: {report:#}");
         let formats: Vec<String> = manifests(&folder(name)).into_iter().map(|m| m.format).collect();
@@ -166,4 +218,44 @@ fn five_destinations_in_five_formats_hold_the_same_records_one_for_one() {
     assert_eq!(code, Some(0), "{output}");
     let (code, output) = onrecord(&["verify", "--proof", &proof], &[]);
     assert!(code == Some(0) && output.contains("the proof holds"), "{output}");
+    // Delivered flat objects, made into the same formats, hold the same records.
+    let flat = folder("main").join("log_source=cma").display().to_string();
+    for to in ["flat", "ocsf", "ecs", "csv", "contentful-legacy", "parquet", "parquet-ocsf"] {
+        let out = gateway.root().join(format!("converted.{to}")).display().to_string();
+        let (code, output) = onrecord(&["convert", &flat, "--to", to, "--out", &out], &[]);
+        assert!(code == Some(0) && output.contains("40 records"), "{to}: {output}");
+        let text = std::fs::read(&out).unwrap();
+        match to {
+            "flat" => {
+                let lines = String::from_utf8(text).unwrap();
+                let mut delivered: Vec<String> = objects(&folder("main").join("log_source=cma"), ".jsonl.gz")
+                    .concat()
+                    .lines()
+                    .map(str::to_owned)
+                    .collect();
+                let mut converted: Vec<String> = lines.lines().map(str::to_owned).collect();
+                delivered.sort();
+                converted.sort();
+                assert_eq!(converted, delivered);
+            }
+            "parquet" | "parquet-ocsf" => assert!(text.starts_with(b"PAR1") && text.ends_with(b"PAR1")),
+            "csv" => assert_eq!(String::from_utf8(text).unwrap().lines().count(), 41),
+            _ => {}
+        }
+    }
+    // The printed schema is what DuckDB needs.
+    for (of, name, files) in
+        [("flat", "main", "jsonl.gz"), ("ocsf", "ocsf", "jsonl.gz"), ("ecs", "ecs", "jsonl.gz")]
+    {
+        let (code, view) = onrecord(
+            &["schema", of, "--format", "duckdb", "--version", "1.3.0", "--class", "web_resources_activity"],
+            &[],
+        );
+        assert_eq!(code, Some(0), "{view}");
+        let view = view.replace("OBJECTS", &folder(name).join("log_source=cma").display().to_string());
+        let from = view.split_once(" AS SELECT * ").unwrap().1.trim_end().trim_end_matches(';');
+        if let Some(count) = duckdb(&format!("SELECT count(*) {from}")) {
+            assert_eq!(count, ["40"], "{of} {files}");
+        }
+    }
 }

@@ -4,11 +4,11 @@ use super::{Document, Item, Table};
 use crate::config::nearest::nearest;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::format::{
-    Class, Compression, Dialect, FormatOptions, KeyTemplate, OcsfOptions, Profiles, Version, maskable,
+    Class, Compression, Dialect, FormatOptions, KeyTemplate, OcsfOptions, Profiles, Rows, Version, maskable,
     maskable_names,
 };
 
-const TYPES: Kind = Kind::Choice(&["flat", "ocsf", "ecs", "csv", "contentful-legacy"]);
+const TYPES: Kind = Kind::Choice(&["flat", "ocsf", "ecs", "csv", "contentful-legacy", "parquet"]);
 
 pub(crate) static FORMAT: Section = Section {
     path: "destination.format",
@@ -19,7 +19,13 @@ pub(crate) static FORMAT: Section = Section {
             name: "type",
             kind: TYPES,
             absent: Absent::Required,
-            doc: "`flat`, one flat JSON object a line; `ocsf`, events of the Open Cybersecurity Schema Framework; `ecs`, documents of the Elastic Common Schema; `csv`, the columns of Contentful's audit log files; `contentful-legacy`, a JSON array in the shape of its former JSON samples.",
+            doc: "`flat`, one flat JSON object a line; `ocsf`, events of the Open Cybersecurity Schema Framework; `ecs`, documents of the Elastic Common Schema; `csv`, the columns of Contentful's audit log files; `contentful-legacy`, a JSON array in the shape of its former JSON samples; `parquet`, columns of flat records or of OCSF events.",
+        },
+        Key {
+            name: "rows",
+            kind: Kind::Choice(&["flat", "ocsf"]),
+            absent: Absent::Value("\"flat\""),
+            doc: "`parquet`: what the rows are; with `ocsf`, its keys count here too.",
         },
         Key {
             name: "version",
@@ -85,9 +91,16 @@ pub(super) fn read(document: &Document<'_>, item: &Item<'_>) -> Option<FormatOpt
     };
     let kind = table.choice("type");
     options.dialect = kind.map(dialect).unwrap_or_default();
-    let ocsf = ocsf(document, &table, kind);
-    if let Dialect::Ocsf(options) = &mut options.dialect {
-        *options = ocsf;
+    let rows = table.take("rows").and_then(|item| match kind {
+        Some("parquet") | None => item.choice(),
+        Some(_) => item.refuse("is a key of format \"parquet\"", None),
+    });
+    let columns_of_ocsf = kind == Some("parquet") && rows == Some("ocsf");
+    let ocsf = ocsf(document, &table, kind.filter(|_| !columns_of_ocsf));
+    match &mut options.dialect {
+        Dialect::Ocsf(options) => *options = ocsf,
+        Dialect::Parquet(rows) if columns_of_ocsf => *rows = Rows::Ocsf(ocsf),
+        _ => {}
     }
     if let Some(item) = table.take("columns") {
         let columns = item.list().iter().filter_map(column).collect();
@@ -106,6 +119,11 @@ pub(super) fn read(document: &Document<'_>, item: &Item<'_>) -> Option<FormatOpt
             Err(error) => drop(item.refuse::<()>(error.to_string(), None)),
         }
     }
+    if options.dialect.is_columns()
+        && let Some(item) = table.take("compression")
+    {
+        item.refuse::<()>("has no meaning for parquet, which compresses its columns", None);
+    }
     options.compression = table.choice("compression").map(|word| match word {
         "gzip" => Compression::Gzip,
         _ => Compression::None,
@@ -118,6 +136,7 @@ fn dialect(word: &str) -> Dialect {
     match word {
         "ocsf" => Dialect::Ocsf(OcsfOptions::default()),
         "ecs" => Dialect::Ecs,
+        "parquet" => Dialect::Parquet(Rows::Flat),
         "csv" => Dialect::Csv(Vec::new()),
         "contentful-legacy" => Dialect::ContentfulLegacy,
         _ => Dialect::Flat,

@@ -9,7 +9,10 @@ use crate::record::Outcome;
 #[test]
 fn a_format_is_judged_key_by_key() {
     refused(&[
-        (destination("format = \"xml\""), "format: must be one of flat, ocsf, ecs, csv, contentful-legacy"),
+        (
+            destination("format = \"xml\""),
+            "format: must be one of flat, ocsf, ecs, csv, contentful-legacy, parquet",
+        ),
         (destination("format = 3"), "must be a format's name, or a table"),
         (destination("format = { type = \"flat\", version = \"1.3.0\" }"), "is a key of format \"ocsf\""),
         (destination("format = { type = \"ocsf\", version = \"1.4.0\" }"), "must be one of 1.3.0, 1.8.0"),
@@ -25,6 +28,11 @@ fn a_format_is_judged_key_by_key() {
         (destination("format = { type = \"flat\", extra = [\"url.x=1\"] }"), "has a name that the gateway"),
         (destination("format = { type = \"flat\", extra = [\"x\"] }"), "has no `=`"),
         (destination("format = { type = \"flat\", key = \"../{uuid}\" }"), "empty or begins with"),
+        (destination("format = { type = \"flat\", rows = \"ocsf\" }"), "is a key of format \"parquet\""),
+        (
+            destination("format = { type = \"parquet\", compression = \"gzip\" }"),
+            "has no meaning for parquet",
+        ),
         (destination("format = { version = \"1.3.0\" }"), "type: is missing"),
     ]);
 }

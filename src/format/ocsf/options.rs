@@ -97,17 +97,17 @@ impl OcsfOptions {
     }
 
     /// Whether the actor has its own attribute.
-    pub(super) fn has_actor(&self) -> bool {
+    pub(in crate::format) fn has_actor(&self) -> bool {
         self.class == Class::ApiActivity || self.profiles.host
     }
 
     /// Whether `api` is an attribute.
-    pub(super) fn has_api(&self) -> bool {
+    pub(in crate::format) fn has_api(&self) -> bool {
         self.class == Class::ApiActivity || self.profiles.cloud
     }
 
     /// Whether `http_response` is an attribute.
-    pub(super) fn has_response(&self) -> bool {
+    pub(in crate::format) fn has_response(&self) -> bool {
         self.class == Class::WebResourcesActivity || self.version == Version::V1_8
     }
 }
