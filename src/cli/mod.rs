@@ -37,6 +37,7 @@ pub use place::PlaceArgs;
 pub use redeliver::RedeliverArgs;
 pub use schema::{Of, Reader, SchemaArgs};
 pub use setup::{SetupArgs, SetupCommand};
+pub use token::TokenArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -274,29 +275,6 @@ pub struct NotifyTestArgs {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
     pub config: PathBuf,
-}
-
-/// What `onrecord token` takes.
-#[derive(Debug, Args)]
-pub struct TokenArgs {
-    /// Whose it is: who did what is known by this name
-    #[arg(long, value_name = "NAME", value_parser = token_name)]
-    pub name: String,
-    /// What it allows: to look, to look back as well, or to change something too
-    #[arg(long, value_name = "ROLE", value_parser = ["viewer", "auditor", "operator"])]
-    pub role: String,
-    /// Where the token goes; must not be there yet
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-}
-
-/// A name as the configuration takes it.
-fn token_name(text: &str) -> Result<String, String> {
-    let fits = text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-        && !text.contains("..");
-    if fits { Ok(text.to_owned()) } else { Err("letters, digits, `.`, `_` and `-`, at most 64".to_owned()) }
 }
 
 /// What `onrecord health` takes.

@@ -1,13 +1,37 @@
 //! `onrecord token`: makes a token for the admin listener.
 
-use super::{TokenArgs, print_error};
+use super::print_error;
 use crate::admin::{Role, make_token};
 use crate::evidence::merkle::hex;
+use clap::Args;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// What `onrecord token` takes.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Whose it is: who did what is known by this name
+    #[arg(long, value_name = "NAME", value_parser = token_name)]
+    pub name: String,
+    /// What it allows: to look, to look back as well, or to change something too
+    #[arg(long, value_name = "ROLE", value_parser = ["viewer", "auditor", "operator"])]
+    pub role: String,
+    /// Where the token goes; must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A name as the configuration takes it.
+fn token_name(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+        && !text.contains("..");
+    if fits { Ok(text.to_owned()) } else { Err("letters, digits, `.`, `_` and `-`, at most 64".to_owned()) }
+}
 
 /// Makes a token, and the line of the configuration that lets it in.
 pub(super) fn run(args: &TokenArgs) -> ExitCode {

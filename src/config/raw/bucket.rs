@@ -16,7 +16,7 @@ pub(super) const REGION: Key = Key {
     name: "region",
     kind: Kind::Text,
     absent: Absent::Unset("`s3`: from the environment or the profile, with an endpoint `us-east-1`"),
-    doc: "The region that the store lies in. `s3` asks there; for the others it is a note on data residency. Status and `onrecord egress` show it.",
+    doc: "The region that the store lies in. `s3` asks there; for the others it is a note on data residency.",
 };
 pub(super) const ENDPOINT: Key = Key {
     name: "endpoint",
