@@ -84,7 +84,7 @@ impl Notices {
                 since: status.since,
                 undelivered_records: status.undelivered_records,
                 first_loss: outlook.map(|outlook| (outlook.at, outlook.danger.as_str())),
-                credentials_end: status.credentials_end,
+                credentials_end: status.credentials_expire,
                 owners: owners.clone(),
             };
             for notice in self.rules.observe(&observation, now, options.after, &self.instance) {

@@ -33,8 +33,6 @@ pub struct DestinationStatus {
     pub credentials_expire: Option<u64>,
     /// Unix microseconds at which the oldest waiting batch would be given up.
     pub first_loss: Option<u64>,
-    /// Unix microseconds at which the credentials end, where that is known.
-    pub credentials_end: Option<u64>,
     /// Batches in the outbox that have not arrived.
     pub undelivered_batches: u64,
     /// Records in them.
