@@ -42,7 +42,7 @@ struct Held<E> {
 
 impl<B: Body> RecordedBody<B> {
     /// Takes over the exchange together with the body. Where there is no byte to come,
-    /// the exchange is closed at once, and the head may have to wait: [`Self::poll_head`].
+    /// the exchange is closed at once, and the head may have to wait: `poll_head`.
     pub fn new(inner: B, exchange: Exchange) -> Self {
         if inner.is_end_stream() {
             let wait = exchange.finish();

@@ -120,7 +120,7 @@ pub enum Command {
     ///
     /// `list` and `show` tell how they are, `history` what became of them. `probe` finds
     /// out whether a store takes objects, `retry` does not wait for the back-off to end,
-    /// `pause` and `resume` hold over restarts. Where [admin] tokens are configured, one
+    /// `pause` and `resume` hold over restarts. Where `[admin]` tokens are configured, one
     /// is needed; to change something always.
     Destinations(DestinationsArgs),
     /// Copy what a time brought to a destination again, from an archive
@@ -139,13 +139,13 @@ pub enum Command {
     Setup(SetupCommand),
     /// Try whether notices arrive
     ///
-    /// `onrecord notify test` sends a test by each channel of [notify], once, and says what
+    /// `onrecord notify test` sends a test by each channel of `[notify]`, once, and says what
     /// became of it. It needs no running gateway.
     #[command(subcommand)]
     Notify(NotifyCommand),
     /// Make a token for the admin listener
     ///
-    /// Prints the token, and on standard error the line for [admin] tokens that lets it
+    /// Prints the token, and on standard error the line for `[admin]` tokens that lets it
     /// in; with --out the token goes to a file (0600) and the line to standard output.
     /// The configuration knows nothing but its hash: keep the token, it can't be shown
     /// again.

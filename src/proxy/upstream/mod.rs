@@ -1,7 +1,7 @@
 //! The upstream of a source: its addresses, who of them is well, and connections to them.
 //!
-//! [`UpstreamShared`] is what all workers know; the [`watch`] behind the front resolves names
-//! again, checks health and reads certificates again. Each worker has its own [`Endpoint`]s
+//! [`UpstreamShared`] is what all workers know; the [`mod@watch`] behind the front resolves names
+//! again, checks health and reads certificates again. Each worker has its own `Endpoint`s
 //! with their connections and its own opinion of them ([`balance`]); it looks at what is
 //! shared at its ticks only, never for a request.
 
