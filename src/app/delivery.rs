@@ -59,7 +59,7 @@ pub(super) struct Common {
 #[must_use]
 pub fn store(store: &Store, clock: &Clock) -> Arc<dyn Destination> {
     match store {
-        Store::Dir { path } => Arc::new(DirStore::new(path)),
+        Store::Dir(options) => Arc::new(DirStore::new(options)),
         Store::S3(bucket) => Arc::new(S3Store::new(bucket, clock.clone())),
         Store::Azure(container) => Arc::new(AzureStore::new(container, clock.clone())),
         Store::Gcs(bucket) => Arc::new(GcsStore::new(bucket, clock.clone())),

@@ -24,6 +24,8 @@ use thiserror::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An attempt of the library that is not answered for so long is made again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The answer of a token or metadata service has at most this many bytes.
+const MOST_BYTES: usize = 64 * 1024;
 
 /// Why there is no client.
 #[derive(Debug, Error)]
@@ -46,16 +48,21 @@ pub enum ConnectError {
 /// [`ConnectError`]; nothing is sent to the bucket here.
 pub async fn connect(bucket: &Bucket, clock: &Clock, attempts: u32) -> Result<Client, ConnectError> {
     let version = BehaviorVersion::v2026_01_12();
-    let http = http_client(&bucket.route)?;
+    let http = http_client(&bucket.route, None)?;
+    // Credentials are small, whoever gives them.
+    let services = http_client(&bucket.route, Some(MOST_BYTES))?;
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT);
     // Who makes only one attempt has a deadline of his own.
     let timeouts = if attempts > 1 { timeouts.read_timeout(ANSWER_TIMEOUT) } else { timeouts };
     let providers = ProviderConfig::without_region()
-        .with_http_client(http.clone())
+        .with_http_client(services.clone())
         .with_time_source(Time(clock.clone()))
         .with_behavior_version(Some(version));
+    let region = regions(bucket, &providers).region().await.ok_or(ConnectError::NoRegion)?;
+    // The token service that gives a profile's role is asked in this region too.
+    let providers = providers.with_region(Some(region.clone()));
     let mut loader = aws_config::defaults(version)
-        .http_client(http)
+        .http_client(services)
         .time_source(Time(clock.clone()))
         .retry_config(match attempts {
             0 | 1 => RetryConfig::disabled(),
@@ -66,7 +73,7 @@ pub async fn connect(bucket: &Bucket, clock: &Clock, attempts: u32) -> Result<Cl
         // The hash is known already; a store that has never heard of checksums shall work too.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .region(regions(bucket, &providers));
+        .region(region);
     if let Some(profile) = &bucket.profile {
         // A profile that is named counts for more than what the environment happens to hold.
         let provider =
@@ -77,10 +84,11 @@ pub async fn connect(bucket: &Bucket, clock: &Clock, attempts: u32) -> Result<Cl
         loader = loader.credentials_provider(credentials(keys)?);
     }
     let shared = loader.load().await;
-    if shared.region().is_none() {
-        return Err(ConnectError::NoRegion);
+    let mut config =
+        aws_sdk_s3::config::Builder::from(&shared).http_client(http).force_path_style(bucket.path_style);
+    if let Some(role) = &bucket.role {
+        config = config.credentials_provider(Box::pin(role.provider(&shared)).await);
     }
-    let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(bucket.path_style);
     if let Some(endpoint) = &bucket.endpoint {
         config = config.endpoint_url(endpoint);
     }

@@ -3,8 +3,10 @@
 
 mod client;
 mod connector;
+mod role;
 
 pub use client::{ConnectError, connect};
+pub use role::Role;
 
 use crate::egress::Route;
 use crate::secret::SecretRef;
@@ -24,6 +26,8 @@ pub struct Bucket {
     pub profile: Option<String>,
     /// Credentials; `None`: those of the profile or of the default chain.
     pub keys: Option<AccessKey>,
+    /// The role that is taken with those credentials; `None`: they are used themselves.
+    pub role: Option<Role>,
     /// How it is reached.
     pub route: Route,
 }

@@ -81,8 +81,8 @@ fn summary(file: &Path, config: &Config) -> String {
         let (age, size) = (show_duration(destination.interval), show_size(destination.object_bytes));
         let (name, prefix) = (&destination.name, &destination.prefix);
         let place = match &destination.store {
-            Store::Dir { path } if prefix.is_empty() => format!("folder {}", path.display()),
-            Store::Dir { path } => format!("folder {}", path.join(prefix).display()),
+            Store::Dir(options) if prefix.is_empty() => format!("folder {}", options.path.display()),
+            Store::Dir(options) => format!("folder {}", options.path.join(prefix).display()),
             Store::Azure(options) => format!("{}/{prefix}", options.container),
             Store::Gcs(options) => {
                 let at = options.endpoint.as_ref().map_or_else(String::new, |url| format!(" at {url}"));

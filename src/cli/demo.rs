@@ -5,7 +5,7 @@ use super::traffic::Sent;
 use super::{DemoArgs, log, print_error, sample, traffic};
 use crate::app::Gateway;
 use crate::config::{self, Config};
-use crate::deliver::Store;
+use crate::deliver::{DirOptions, Store};
 use crate::proxy::{Place, UpstreamAddress};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ pub fn config(args: &DemoArgs, upstream: SocketAddr) -> Result<Config, config::P
         }];
     }
     for destination in &mut config.destinations {
-        destination.store = Store::Dir { path: objects(args) };
+        destination.store = Store::Dir(DirOptions::new(&objects(args)));
     }
     Ok(config)
 }

@@ -3,7 +3,7 @@
 //! Least privilege: the gateway creates objects, and can neither read, list, replace nor delete.
 
 use super::run;
-use crate::deliver::{DestinationOptions, S3Options, Store};
+use crate::deliver::{DestinationOptions, Encryption, S3Options, Store};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -64,17 +64,29 @@ fn policy(destination: &DestinationOptions, options: &S3Options) -> Value {
     if options.object_lock.is_some() {
         actions.push("s3:PutObjectRetention");
     }
+    if !options.tags.is_empty() {
+        actions.push("s3:PutObjectTagging");
+    }
     // Parts of an upload that broke off.
     actions.push("s3:AbortMultipartUpload");
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Sid": "OnrecordDelivers",
+    let mut statements = vec![json!({
+        "Sid": "OnrecordDelivers",
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": format!("arn:aws:s3:::{}/{}*", options.bucket.name, destination.prefix),
+    })];
+    if let Some(Encryption::Kms { key: Some(key) }) = &options.encryption {
+        // An id or alias is no resource: the key's ARN goes there.
+        let arn = if key.starts_with("arn:") { key } else { "arn:aws:kms:REGION:ACCOUNT:key/ID" };
+        statements.push(json!({
+            "Sid": "OnrecordEncrypts",
             "Effect": "Allow",
-            "Action": actions,
-            "Resource": format!("arn:aws:s3:::{}/{}*", options.bucket.name, destination.prefix),
-        }],
-    })
+            // Decrypt is for objects in parts alone.
+            "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+            "Resource": arn,
+        }));
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
 /// Who may take the role: one principal, and only with the external id that was agreed on.
@@ -170,6 +182,18 @@ mod tests {
         let trust = &documents[0].1["Statement"][0];
         assert_eq!(trust["Condition"]["StringEquals"]["sts:ExternalId"], "id-1");
         assert_eq!(trust["Principal"]["AWS"], "arn:aws:iam::1:root");
+    }
+
+    #[test]
+    fn tags_and_a_key_need_their_rights() {
+        let mut options = S3Options::new("audit-1");
+        options.tags = vec![("a".into(), "b".into())];
+        options.encryption = Some(Encryption::Kms { key: Some("arn:aws:kms:eu-west-1:1:key/k".into()) });
+        let destination = DestinationOptions::new("vault", Store::S3(Box::new(options.clone())));
+        let policy = policy(&destination, &options);
+        let actions = &policy["Statement"][0]["Action"];
+        assert_eq!(actions, &json!(["s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"]));
+        assert_eq!(policy["Statement"][1]["Resource"], "arn:aws:kms:eu-west-1:1:key/k");
     }
 
     #[test]

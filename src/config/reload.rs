@@ -166,16 +166,13 @@ fn compare_destination(
         running.region.clone_from(&new.region);
     }
     match (&mut running.store, &new.store) {
-        (Store::Dir { path: old }, Store::Dir { path: new }) => {
-            if old != new {
-                out.live.push(format!("{dotted}path"));
-                old.clone_from(new);
-            }
+        (Store::Dir(running), Store::Dir(new)) => {
+            compare!(out, dotted, running, new; live: path, file_mode, folder_mode;);
         }
         (Store::S3(running), Store::S3(new)) => {
             compare!(out, dotted, running, new;
                 live: bucket.name, bucket.region, bucket.endpoint, bucket.path_style, bucket.profile,
-                    bucket.keys, bucket.route, storage_class, object_lock, multipart_bytes, put_timeout;
+                    bucket.keys, bucket.role, bucket.route, storage_class, encryption, tags, object_lock, multipart_bytes, put_timeout;
             );
         }
         (Store::Azure(running), Store::Azure(new)) => {
@@ -203,6 +200,7 @@ fn key(field: &str) -> String {
         "ask" => "actor.ask",
         "bucket.name" => "bucket",
         "bucket.keys" => "access_key_id",
+        "bucket.role" => "role_arn",
         "bucket.route" | "route" => "proxy",
         "auth" => "sas",
         "tier" => "storage_class",

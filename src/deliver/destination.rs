@@ -96,7 +96,7 @@ impl Cause {
     pub const fn mend(self) -> &'static str {
         match self {
             Self::Credentials => {
-                "Check the destination's key id and secret; they are read again at each attempt."
+                "Check the destination's key, token or role (its trust and external id); they are read again at each attempt."
             }
             Self::Permission => "Allow this identity or user to create objects at the destination.",
             Self::NotFound => "Create the bucket, container or directory, or correct its name.",

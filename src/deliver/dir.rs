@@ -10,32 +10,51 @@ use crate::evidence::merkle;
 use aws_lc_rs::digest;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 const COPY_BUFFER: usize = 128 * 1024;
 /// So often a temporary name is fought for before the attempt is given up.
 const TURNS: usize = 8;
 
+/// A directory, and who may read what is put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirOptions {
+    /// Its path; made if it is missing.
+    pub path: PathBuf,
+    /// Permissions of objects; `None`: as the umask of the process leaves them.
+    pub file_mode: Option<u32>,
+    /// Permissions of folders that are made; `None`: as the umask of the process leaves them.
+    pub folder_mode: Option<u32>,
+}
+
+impl DirOptions {
+    /// A directory with the permissions that the umask leaves.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), file_mode: None, folder_mode: None }
+    }
+}
+
 /// A directory that objects are created in.
 #[derive(Clone, Debug)]
 pub struct DirStore {
-    root: PathBuf,
+    options: DirOptions,
 }
 
 impl DirStore {
     /// A store in this directory, which is made at the first write if it is missing.
     #[must_use]
-    pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub fn new(options: &DirOptions) -> Self {
+        Self { options: options.clone() }
     }
 }
 
 impl Destination for DirStore {
     fn create<'a>(&'a self, object: Object<'a>) -> BoxFuture<'a, Result<Created, PutError>> {
-        let root = self.root.clone();
+        let options = self.options.clone();
         let key = object.key.to_owned();
         let body = match object.body {
             Body::File(path) => Content::File(path.to_owned()),
@@ -43,13 +62,13 @@ impl Destination for DirStore {
         };
         let sha256 = object.sha256;
         Box::pin(async move {
-            let task = tokio::task::spawn_blocking(move || create(&root, &key, &body, &sha256));
+            let task = tokio::task::spawn_blocking(move || create(&options, &key, &body, &sha256));
             task.await.unwrap_or_else(|error| Err(PutError::new(Cause::ServerError, error.to_string())))
         })
     }
 
     fn place(&self) -> String {
-        self.root.display().to_string()
+        self.options.path.display().to_string()
     }
 }
 
@@ -58,12 +77,17 @@ enum Content {
     Bytes(Vec<u8>),
 }
 
-fn create(root: &Path, key: &str, content: &Content, sha256: &merkle::Hash) -> Result<Created, PutError> {
+fn create(
+    options: &DirOptions,
+    key: &str,
+    content: &Content,
+    sha256: &merkle::Hash,
+) -> Result<Created, PutError> {
     let segment = |s: &str| !s.is_empty() && !s.starts_with('.') && !s.contains('\0');
     if !key.split('/').all(segment) {
         return Err(PutError::new(Cause::Policy, format!("the key `{key}` is no path below the directory")));
     }
-    let path = root.join(key);
+    let path = options.path.join(key);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(PutError::new(Cause::Policy, format!("the key `{key}` names no file")));
     };
@@ -72,9 +96,13 @@ fn create(root: &Path, key: &str, content: &Content, sha256: &merkle::Hash) -> R
         sync_folder(folder).map_err(|error| refusal("sync", folder, &error))?;
         return Ok(Created::AlreadyThere);
     }
-    make_folders(folder)?;
+    make_folders(folder, options.folder_mode)?;
     let draft = folder.join(format!(".{}", name.to_string_lossy()));
-    let mut file = lock_draft(&draft)?;
+    let mut file = lock_draft(&draft, options.file_mode.unwrap_or(0o666))?;
+    if let Some(mode) = options.file_mode {
+        // What the umask took from it, and what a leftover had.
+        set_mode(&draft, mode)?;
+    }
     let done = write(&mut file, &draft, content, sha256).and_then(|()| publish(&draft, &path));
     if !matches!(done, Ok(Created::Created)) {
         // Under the lock still, so it is ours. A later attempt would take it over anyway.
@@ -87,27 +115,38 @@ fn create(root: &Path, key: &str, content: &Content, sha256: &merkle::Hash) -> R
 }
 
 /// Makes the folders that are missing, each synced into its parent.
-fn make_folders(folder: &Path) -> Result<(), PutError> {
+fn make_folders(folder: &Path, mode: Option<u32>) -> Result<(), PutError> {
     if folder.is_dir() {
         return Ok(());
     }
     if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        make_folders(parent)?;
+        make_folders(parent, mode)?;
     }
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(refusal("make", folder, &error));
         }
-        _ => {}
+        // Another one has made it, and given it its mode.
+        Err(_) => {}
+        Ok(()) => {
+            if let Some(mode) = mode {
+                set_mode(folder, mode)?;
+            }
+        }
     }
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     sync_folder(parent).map_err(|error| refusal("sync", parent, &error))
 }
 
+fn set_mode(path: &Path, mode: u32) -> Result<(), PutError> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| refusal("change", path, &error))
+}
+
 /// The temporary file, empty and locked.
-fn lock_draft(draft: &Path) -> Result<File, PutError> {
+fn lock_draft(draft: &Path, mode: u32) -> Result<File, PutError> {
     for _ in 0..TURNS {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(draft);
+        let mut open = OpenOptions::new();
+        let file = open.read(true).write(true).create(true).truncate(false).mode(mode).open(draft);
         let file = file.map_err(|error| refusal("open", draft, &error))?;
         match file.try_lock() {
             Ok(()) => {}

@@ -28,9 +28,9 @@ pub use control::{ShipSettings, ShipperControl};
 pub use destination::{
     Advice, Body, BoxFuture, Cause, Created, Destination, Object, ObjectKind, ProbeReport, PutError, probe,
 };
-pub use dir::DirStore;
+pub use dir::{DirOptions, DirStore};
 pub use gcs::{GcsOptions, GcsStore};
 pub use options::{DestinationOptions, Store};
-pub use s3::{LockMode, ObjectLock, S3Options, S3Store};
+pub use s3::{Encryption, LockMode, ObjectLock, S3Options, S3Store};
 pub use shipper::{Next, Shipper};
 pub use status::{DestinationStatus, StatusCell};

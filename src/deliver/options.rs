@@ -1,11 +1,11 @@
 //! What an operator can set about one destination.
 
 use super::azure::AzureOptions;
+use super::dir::DirOptions;
 use super::gcs::GcsOptions;
 use super::s3::S3Options;
 use crate::format::FormatOptions;
 use crate::pack::{Filter, Schedule};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// One destination (`[[destination]]`).
@@ -49,10 +49,7 @@ pub struct DestinationOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
     /// A directory.
-    Dir {
-        /// Its path; made if it is missing.
-        path: PathBuf,
-    },
+    Dir(DirOptions),
     /// An S3 bucket.
     S3(Box<S3Options>),
     /// A container of Azure Blob Storage.

@@ -7,8 +7,8 @@ use crate::harness::stores::{BUCKET, Keys, Kind, Server, secret, store_at};
 use onrecord::bucket::{AccessKey, KeyId};
 use onrecord::clock::Clock;
 use onrecord::deliver::{
-    Advice, Body, Cause, Created, Destination, DirStore, Object, ObjectKind, ProbeReport, PutError,
-    S3Options, S3Store, probe,
+    Advice, Body, Cause, Created, Destination, DirOptions, DirStore, Object, ObjectKind, ProbeReport,
+    PutError, S3Options, S3Store, probe,
 };
 use onrecord::evidence::merkle::sha256;
 use std::collections::BTreeMap;
@@ -153,7 +153,7 @@ fn a_folder_is_a_destination() {
         let key = |path: &Path| path.strip_prefix(folder.path()).unwrap().display().to_string();
         files.iter().map(|path| (key(path), std::fs::read(path).unwrap())).collect()
     };
-    conforms(&DirStore::new(folder.path()), &read, true);
+    conforms(&DirStore::new(&DirOptions::new(folder.path())), &read, true);
 }
 
 #[test]

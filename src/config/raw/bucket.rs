@@ -3,7 +3,7 @@
 use super::{Item, Table};
 use crate::bucket::{AccessKey, Bucket, KeyId};
 use crate::config::reference::{Absent, Key, Kind, Section};
-use crate::deliver::{LockMode, ObjectLock, S3Options};
+use crate::deliver::{Encryption, LockMode, ObjectLock, S3Options};
 use std::time::Duration;
 
 pub(super) const BUCKET: Key = Key {
@@ -60,6 +60,24 @@ pub(super) const STORAGE_CLASS: Key = Key {
     absent: Absent::Unset("the bucket's"),
     doc: "The storage class (`s3`, `gcs`) or access tier (`azure`) of objects with records, such as `STANDARD_IA`, `NEARLINE` or `Cool`. Manifests stay in the bucket's own.",
 };
+pub(super) const ENCRYPTION: Key = Key {
+    name: "encryption",
+    kind: Kind::Choice(&["s3", "kms"]),
+    absent: Absent::Unset("the bucket's"),
+    doc: "`s3`: encryption at the store's side, asked for with each object: `s3` by the store's own keys (SSE-S3), `kms` by the key management service (SSE-KMS; the identity needs `kms:GenerateDataKey`, and `kms:Decrypt` for objects in parts).",
+};
+pub(super) const KMS_KEY: Key = Key {
+    name: "kms_key",
+    kind: Kind::Text,
+    absent: Absent::Unset("the account's own for S3"),
+    doc: "`s3`: the id, alias or ARN of the key, with `encryption = \"kms\"`.",
+};
+pub(super) const TAGS: Key = Key {
+    name: "tags",
+    kind: Kind::Other("`{ name = \"value\" }`, at most 10"),
+    absent: Absent::Unset("none"),
+    doc: "`s3`: tags of each object. The identity needs `s3:PutObjectTagging`.",
+};
 pub(super) const OBJECT_LOCK: Key = Key {
     name: "object_lock",
     kind: Kind::Other("`{ mode = \"governance\" or \"compliance\", days = 1 to 36500 }`"),
@@ -81,27 +99,76 @@ pub(super) const PUT_TIMEOUT: Key = Key {
 
 /// Reads them all.
 pub(super) fn read(table: &Table<'_>) -> Option<S3Options> {
-    let bucket = table.take("bucket");
-    if bucket.is_none() {
-        table.missing("bucket", None);
-    }
-    let bucket = bucket.and_then(|item| name(&item));
+    let bucket = required(table, "bucket").and_then(|item| name(&item));
     let mut options = S3Options::new(bucket.as_deref().unwrap_or_default());
     options.bucket.region = table.take("region").and_then(|item| region(&item));
     options.bucket.endpoint = table.take("endpoint").and_then(|item| endpoint(&item));
     options.bucket.path_style = table.flag("path_style").unwrap_or(false);
-    options.storage_class =
-        table.take("storage_class").and_then(|item| word(&item, "a storage class such as STANDARD_IA"));
+    options.storage_class = storage_class(table, "a storage class such as STANDARD_IA");
+    options.encryption = encryption(table);
+    options.tags = table.take("tags").and_then(|item| tags(&item)).unwrap_or_default();
     options.object_lock = table.take("object_lock").and_then(|item| object_lock(&item));
     if let Some(bytes) = table.size("multipart_bytes") {
         options.multipart_bytes = bytes.value;
     }
-    if let Some(time) = table.time("put_timeout") {
-        options.put_timeout = time.value;
-    }
+    put_timeout(table, &mut options.put_timeout);
     options.bucket.route = super::cloud::route(table);
     credentials(table, &mut options.bucket);
+    options.bucket.role = super::role::read(table, options.bucket.endpoint.as_deref());
     bucket.map(|_| options)
+}
+
+/// The value of a key without which there is no store of this type.
+pub(super) fn required<'d>(table: &Table<'d>, key: &'static str) -> Option<Item<'d>> {
+    let item = table.take(key);
+    if item.is_none() {
+        table.missing(key, None);
+    }
+    item
+}
+
+pub(super) fn storage_class(table: &Table<'_>, what: &str) -> Option<String> {
+    table.take("storage_class").and_then(|item| word(&item, what))
+}
+
+pub(super) fn put_timeout(table: &Table<'_>, time: &mut Duration) {
+    if let Some(given) = table.time("put_timeout") {
+        *time = given.value;
+    }
+}
+
+fn encryption(table: &Table<'_>) -> Option<Encryption> {
+    let key = table.take("kms_key");
+    let kind = table.choice("encryption");
+    match (kind, key) {
+        (Some("kms"), key) => {
+            Some(Encryption::Kms { key: key.and_then(|item| item.text()).map(|at| at.value) })
+        }
+        (kind, Some(key)) => {
+            key.refuse::<()>("is given without encryption = \"kms\"", None);
+            kind.map(|_| Encryption::Store)
+        }
+        (kind, None) => kind.map(|_| Encryption::Store),
+    }
+}
+
+/// From "Object tagging" of the store's reference.
+fn tags(item: &Item<'_>) -> Option<Vec<(String, String)>> {
+    let pairs = item.pairs()?;
+    if pairs.len() > 10 {
+        return item.refuse("has more than 10 tags", None);
+    }
+    for (name, value) in &pairs {
+        let fits = |text: &str| text.chars().all(|c| c.is_alphanumeric() || " +-=._:/@".contains(c));
+        if name.is_empty() || name.chars().count() > 128 || value.chars().count() > 256 {
+            return item
+                .refuse("has a name above 128 or a value above 256 characters, or an empty name", None);
+        }
+        if !fits(name) || !fits(value) {
+            return item.refuse("may hold letters, digits, spaces and +-=._:/@ alone", None);
+        }
+    }
+    Some(pairs)
 }
 
 /// The keys of `object_lock`.

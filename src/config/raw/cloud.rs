@@ -1,15 +1,16 @@
 //! `[[destination]]` of types `azure` and `gcs`, and the keys of how any store is reached.
 
-use super::bucket::{endpoint, name, word};
+use super::bucket::{endpoint, name, put_timeout, required, storage_class, word};
 use super::{Item, Table};
 use crate::config::reference::{Absent, Key, Kind};
 use crate::deliver::{AzureAuth, AzureOptions, GcsOptions};
 use crate::egress::{Proxy, Route};
-use std::time::Duration;
 
 /// Which types a key belongs to; keys that are not here belong to all.
 pub(crate) const TYPES_OF: &[(&str, &[&str])] = &[
     ("path", &["dir"]),
+    ("file_mode", &["dir"]),
+    ("folder_mode", &["dir"]),
     ("bucket", &["s3", "gcs"]),
     ("endpoint", &["s3", "gcs"]),
     ("path_style", &["s3"]),
@@ -17,6 +18,13 @@ pub(crate) const TYPES_OF: &[(&str, &[&str])] = &[
     ("access_key_id", &["s3"]),
     ("secret_access_key", &["s3"]),
     ("session_token", &["s3"]),
+    ("role_arn", &["s3"]),
+    ("external_id", &["s3"]),
+    ("session_name", &["s3"]),
+    ("sts_endpoint", &["s3"]),
+    ("encryption", &["s3"]),
+    ("kms_key", &["s3"]),
+    ("tags", &["s3"]),
     ("storage_class", &["s3", "gcs", "azure"]),
     ("object_lock", &["s3"]),
     ("multipart_bytes", &["s3"]),
@@ -91,11 +99,7 @@ pub(super) const CA: Key = Key {
 
 /// Reads the keys of a container.
 pub(super) fn azure(table: &Table<'_>) -> Option<AzureOptions> {
-    let item = table.take("container");
-    if item.is_none() {
-        table.missing("container", None);
-    }
-    let url = item.and_then(|item| container(&item));
+    let url = required(table, "container").and_then(|item| container(&item));
     let mut options = AzureOptions::new(url.as_deref().unwrap_or_default());
     let (sas, key, client) = (table.take("sas"), table.take("account_key"), table.take("client_id"));
     {
@@ -111,7 +115,7 @@ pub(super) fn azure(table: &Table<'_>) -> Option<AzureOptions> {
         (None, Some(key)) => AzureAuth::Key(key.secret()?),
         (None, None) => AzureAuth::Identity { client_id: identity },
     };
-    options.tier = table.take("storage_class").and_then(|item| word(&item, "an access tier such as Cool"));
+    options.tier = storage_class(table, "an access tier such as Cool");
     put_timeout(table, &mut options.put_timeout);
     options.route = route(table);
     url.map(|_| options)
@@ -119,25 +123,14 @@ pub(super) fn azure(table: &Table<'_>) -> Option<AzureOptions> {
 
 /// Reads the keys of a bucket of Google's.
 pub(super) fn gcs(table: &Table<'_>) -> Option<GcsOptions> {
-    let item = table.take("bucket");
-    if item.is_none() {
-        table.missing("bucket", None);
-    }
-    let bucket = item.and_then(|item| name(&item));
+    let bucket = required(table, "bucket").and_then(|item| name(&item));
     let mut options = GcsOptions::new(bucket.as_deref().unwrap_or_default());
     options.endpoint = table.take("endpoint").and_then(|item| endpoint(&item));
     options.credentials = table.secret("credentials");
-    options.storage_class =
-        table.take("storage_class").and_then(|item| word(&item, "a storage class such as NEARLINE"));
+    options.storage_class = storage_class(table, "a storage class such as NEARLINE");
     put_timeout(table, &mut options.put_timeout);
     options.route = route(table);
     bucket.map(|_| options)
-}
-
-fn put_timeout(table: &Table<'_>, time: &mut Duration) {
-    if let Some(given) = table.time("put_timeout") {
-        *time = given.value;
-    }
 }
 
 /// Reads how the store is reached.

@@ -1,12 +1,12 @@
 //! `[[destination]]`.
 
-use super::bucket;
 use super::cloud::{self, TYPES_OF};
 use super::{At, Document, Item, Table};
+use super::{bucket, folder, role};
 use super::{filter, format};
 use crate::config::OWN_SOURCE;
 use crate::config::reference::{Absent, Key, Kind, Section};
-use crate::deliver::{DestinationOptions, Store, Timestamps};
+use crate::deliver::{DestinationOptions, DirOptions, Store, Timestamps};
 use crate::pack::Schedule;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(crate) static SECTION: Section = Section {
             absent: Absent::Unset("required for `dir`"),
             doc: "`dir`: the folder; made if it is missing.",
         },
+        folder::FILE_MODE,
+        folder::FOLDER_MODE,
         bucket::BUCKET,
         bucket::REGION,
         bucket::ENDPOINT,
@@ -44,7 +46,14 @@ pub(crate) static SECTION: Section = Section {
         bucket::ACCESS_KEY_ID,
         bucket::SECRET_ACCESS_KEY,
         bucket::SESSION_TOKEN,
+        role::ROLE_ARN,
+        role::EXTERNAL_ID,
+        role::SESSION_NAME,
+        role::STS_ENDPOINT,
         bucket::STORAGE_CLASS,
+        bucket::ENCRYPTION,
+        bucket::KMS_KEY,
+        bucket::TAGS,
         bucket::OBJECT_LOCK,
         bucket::MULTIPART_BYTES,
         bucket::PUT_TIMEOUT,
@@ -220,7 +229,7 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
 
 /// The store that the type names. Keys of other types are told.
 fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, Option<At<String>>) {
-    let none = Store::Dir { path: PathBuf::new() };
+    let none = Store::Dir(DirOptions::new(std::path::Path::new("")));
     for (key, types) in TYPES_OF {
         // Without a type nothing is foreign; the missing type is told.
         if let Some(kind) = kind.filter(|kind| !types.contains(kind)) {
@@ -259,13 +268,9 @@ fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, 
             (options.map_or(none, |options| Store::Gcs(Box::new(options))), None, bucket)
         }
         Some(_) => {
-            let path = table.take("path");
-            if path.is_none() {
-                table.missing("path", None);
-            }
-            let path = path.and_then(|item| item.path());
-            let store = path.as_ref().map_or(none, |at| Store::Dir { path: at.value.clone() });
-            (store, path, None)
+            let path = bucket::required(table, "path").and_then(|item| item.path());
+            let options = folder::read(table, path.as_ref().map_or("".as_ref(), |at| at.value.as_path()));
+            (Store::Dir(options), path, None)
         }
         None => {
             // The type is told as missing or wrong; a folder's mistakes are told with it.

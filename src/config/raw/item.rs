@@ -200,6 +200,19 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// Names with texts, as in `{ a = "b" }`. Values may be empty.
+    pub(crate) fn pairs(&self) -> Option<Vec<(String, String)>> {
+        let Some(entries) = self.value.get_ref().as_table() else {
+            return self.wrong_type("names with values, like { team = \"audit\" }");
+        };
+        let pair = |(name, value): (&Spanned<toml::de::DeString<'_>>, &Spanned<DeValue<'_>>)| {
+            let text = value.get_ref().as_str()?;
+            Some((name.get_ref().to_string(), text.to_owned()))
+        };
+        let pairs: Option<Vec<_>> = entries.iter().map(pair).collect();
+        pairs.or_else(|| self.refuse("has a value that is no string in quotes", None))
+    }
+
     /// The elements of a list.
     pub(crate) fn list(&self) -> Vec<Item<'d>> {
         let DeValue::Array(elements) = self.value.get_ref() else {

@@ -25,7 +25,7 @@ fn the_smallest_file_is_all_defaults() {
     assert_eq!(config.redact, RedactOptions::default());
     assert_eq!(config.sources[0].options.limits, Limits::default());
     assert_eq!(config.sources[0].options.organization, Organization::Catalogue);
-    let store = Store::Dir { path: PathBuf::from("objects") };
+    let store = Store::Dir(crate::deliver::DirOptions::new(Path::new("objects")));
     assert_eq!(config.destinations, [DestinationOptions::new("archive", store)]);
 }
 
@@ -162,8 +162,8 @@ format = "json"
 
 #[test]
 fn a_bucket_has_its_defaults_and_every_key_reaches_its_option() {
-    use crate::bucket::{AccessKey, Bucket, KeyId};
-    use crate::deliver::{LockMode, ObjectLock, S3Options};
+    use crate::bucket::{AccessKey, Bucket, KeyId, Role};
+    use crate::deliver::{Encryption, LockMode, ObjectLock, S3Options};
     let store = |text: &str| valid(text).destinations.remove(0).store;
     assert_eq!(store(BUCKET), Store::S3(Box::new(S3Options::new("audit-1"))));
     let keys = r#"
@@ -173,7 +173,12 @@ path_style = true
 access_key_id = "AKIA"
 secret_access_key = { env = "SECRET" }
 session_token = { file = "token" }
+role_arn = "arn:aws:iam::111122223333:role/path/onrecord"
+external_id = "org-1"
 storage_class = "STANDARD_IA"
+encryption = "kms"
+kms_key = "alias/audit"
+tags = { team = "audit", empty = "" }
 object_lock = { mode = "compliance", days = 30 }
 multipart_bytes = "5MiB"
 put_timeout = "1s"
@@ -195,6 +200,13 @@ ca = "ca.pem"
                 secret: SecretRef::Env("SECRET".into()),
                 session_token: Some(SecretRef::File("token".into())),
             }),
+            role: Some(Role {
+                arn: "arn:aws:iam::111122223333:role/path/onrecord".into(),
+                external_id: Some("org-1".into()),
+                session_name: "onrecord".into(),
+                // Most stores but Amazon's give roles themselves.
+                endpoint: Some("http://127.0.0.1:8333".into()),
+            }),
             route: Route {
                 local: Some("10.0.0.5".parse().unwrap()),
                 proxy: Some("socks5://proxy.test".parse().unwrap()),
@@ -203,6 +215,8 @@ ca = "ca.pem"
             },
         },
         storage_class: Some("STANDARD_IA".into()),
+        encryption: Some(Encryption::Kms { key: Some("alias/audit".into()) }),
+        tags: vec![("team".into(), "audit".into()), ("empty".into(), String::new())],
         object_lock: Some(ObjectLock { mode: LockMode::Compliance, days: 30 }),
         multipart_bytes: 5 << 20,
         put_timeout: Duration::from_secs(1),

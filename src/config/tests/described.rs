@@ -7,12 +7,13 @@ const MANUAL: &str = include_str!("../../../docs/configuration.md");
 const SAMPLE: &str = include_str!("../../../proxy.toml");
 
 const AZURE: [&str; 2] = ["type = \"azure\"", "container = \"https://a.blob.core.windows.net/audit\""];
+const ROLE: &str = "role_arn = \"arn:aws:iam::111122223333:role/x\"\n";
 const GCS: [&str; 2] = ["type = \"gcs\"", "bucket = \"audit\""];
 
 /// The type of destination that knows the key, where not every one does.
 fn type_of(section: &str, key: &str) -> Option<&'static str> {
     let types = crate::config::raw::cloud::TYPES_OF.iter().find(|(name, _)| *name == key);
-    types.filter(|_| section == "destination" && key != "path").map(|(_, types)| types[0])
+    types.map(|(_, types)| types[0]).filter(|kind| section == "destination" && *kind != "dir")
 }
 
 /// A small file with such a destination.
@@ -68,6 +69,8 @@ fn with_company(key: &str, line: &str) -> String {
         "burst" => format!("{line}requests_per_second = 7\n"),
         "proxy_login" => format!("{line}proxy = \"http://proxy.test:3128\"\n"),
         "session_token" => format!("{line}{id}{secret}"),
+        "external_id" | "session_name" | "sts_endpoint" => format!("{line}{ROLE}"),
+        "kms_key" => format!("{line}encryption = \"kms\"\n"),
         _ => line.to_owned(),
     }
 }
@@ -264,7 +267,11 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (_, "filter") => "{ sensitive = true }".into(),
         (_, "methods") => "{ DELETE = \"strict\" }".into(),
         (_, "directory") if section == "acme" => "\"https://other.test/\"".into(),
-        (_, "mode") => "\"0600\"".into(),
+        (_, "mode" | "file_mode") => "\"0600\"".into(),
+        (_, "folder_mode") => "\"0700\"".into(),
+        (_, "role_arn") => "\"arn:aws:iam::111122223333:role/y\"".into(),
+        (_, "tags") => "{ a = \"b\" }".into(),
+        (_, "sts_endpoint") => "\"https://sts.test\"".into(),
         (_, "listen") => "\"127.0.0.1:7777\"".into(),
         (_, "url") if section == "source.actor.ask" => "\"https://other.test/me\"".into(),
         (_, "endpoint") if section == "source.actor.introspection" => "\"https://other.test/ask\"".into(),

@@ -6,6 +6,7 @@ mod described;
 mod formats;
 mod refused;
 mod reloaded;
+mod stores;
 
 use super::{Config, Problems, parse};
 use std::path::Path;

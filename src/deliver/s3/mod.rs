@@ -12,6 +12,8 @@ mod multipart;
 mod options;
 mod refusal;
 mod store;
+mod unanswered;
+mod wishes;
 
-pub use options::{LockMode, ObjectLock, S3Options};
+pub use options::{Encryption, LockMode, ObjectLock, S3Options};
 pub use store::S3Store;

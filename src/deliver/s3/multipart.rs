@@ -2,16 +2,14 @@
 
 use super::answer::Answer;
 use super::content;
-use super::lock::Lock;
 use super::refusal;
 use super::store::deadline;
+use super::wishes::Wishes;
 use crate::deliver::destination::{Cause, Created, Object, PutError};
 use crate::deliver::rest::content_type;
 use crate::evidence::merkle::Hash;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, StorageClass,
-};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
@@ -35,8 +33,7 @@ pub(super) struct Target<'a> {
     pub(super) client: &'a Client,
     pub(super) bucket: &'a str,
     pub(super) object: &'a Object<'a>,
-    pub(super) storage_class: Option<StorageClass>,
-    pub(super) lock: &'a Lock,
+    pub(super) wishes: &'a Wishes,
     /// For each request by itself.
     pub(super) deadline: Duration,
 }
@@ -57,9 +54,12 @@ impl Target<'_> {
             .bucket(self.bucket)
             .key(self.object.key)
             .content_type(content_type(self.object.kind))
-            .set_storage_class(self.storage_class.clone())
-            .set_object_lock_mode(self.lock.mode.clone())
-            .set_object_lock_retain_until_date(self.lock.until)
+            .set_storage_class(self.wishes.storage_class.clone())
+            .set_server_side_encryption(self.wishes.encryption.clone())
+            .set_ssekms_key_id(self.wishes.kms_key.clone())
+            .set_tagging(self.wishes.tags.clone())
+            .set_object_lock_mode(self.wishes.lock.mode.clone())
+            .set_object_lock_retain_until_date(self.wishes.lock.until)
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_type(ChecksumType::Composite)
             .customize()

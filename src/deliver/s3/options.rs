@@ -10,6 +10,10 @@ pub struct S3Options {
     pub bucket: Bucket,
     /// Storage class of objects with records; `None`: the bucket's own.
     pub storage_class: Option<String>,
+    /// How the store encrypts what is put there; `None`: as the bucket's own rule says.
+    pub encryption: Option<Encryption>,
+    /// Tags of each object: names and values.
+    pub tags: Vec<(String, String)>,
     /// How long the store shall keep everybody from deleting or replacing what is put there;
     /// `None`: as the bucket's own rule says.
     pub object_lock: Option<ObjectLock>,
@@ -17,6 +21,18 @@ pub struct S3Options {
     pub multipart_bytes: u64,
     /// An object or part has arrived after this long, or the attempt has failed.
     pub put_timeout: Duration,
+}
+
+/// Encryption at the store's side, as asked for with each object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// By keys of the store itself (SSE-S3).
+    Store,
+    /// By a key of the key management service (SSE-KMS).
+    Kms {
+        /// Its id, alias or ARN; `None`: the account's own key for S3.
+        key: Option<String>,
+    },
 }
 
 /// S3 Object Lock, as asked for with each object.
@@ -49,6 +65,8 @@ impl S3Options {
         Self {
             bucket: Bucket::new(bucket),
             storage_class: None,
+            encryption: None,
+            tags: Vec::new(),
             object_lock: None,
             multipart_bytes: Self::MULTIPART_BYTES,
             put_timeout: Self::PUT_TIMEOUT,

@@ -1,8 +1,8 @@
 //! Why a bucket did not take an object: from what came back, or did not, to the closed list of causes.
 
+use super::unanswered::{chain, unanswered};
 use crate::deliver::destination::{Advice, Cause, Created, PutError};
 use crate::deliver::rest::{element, words};
-use crate::egress::CallError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
@@ -226,56 +226,6 @@ fn told(said: &Said<'_>) -> String {
         out.push_str(&format!(" (redirects to {location})"));
     }
     words(&out)
-}
-
-/// Nobody answered, or not to the end: a library's error with its causes.
-fn unanswered<E: Error + 'static>(error: &E) -> PutError {
-    let text = chain(error);
-    let cause = sources(error).find_map(cause_of).unwrap_or(Cause::Network);
-    PutError::new(cause, words(&text))
-}
-
-fn cause_of(error: &(dyn Error + 'static)) -> Option<Cause> {
-    use aws_credential_types::provider::error::CredentialsError;
-    if let Some(error) = error.downcast_ref::<CredentialsError>() {
-        return Some(match error {
-            CredentialsError::ProviderTimedOut(_) => Cause::Network,
-            _ => Cause::Credentials,
-        });
-    }
-    if let Some(error) = error.downcast_ref::<CallError>() {
-        match error {
-            CallError::Login(_) => return Some(Cause::Credentials),
-            error if error.is_tls() => return Some(Cause::Tls),
-            _ => {}
-        }
-    }
-    if error.is::<rustls::Error>() {
-        return Some(Cause::Tls);
-    }
-    // An I/O error hides the error that it was made of from its sources.
-    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
-    sources(inner).find_map(cause_of)
-}
-
-/// An error and all that caused it.
-fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut out = String::new();
-    for error in sources(error) {
-        let text = error.to_string();
-        if !out.ends_with(&text) {
-            if !out.is_empty() {
-                out.push_str(": ");
-            }
-            out.push_str(&text);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

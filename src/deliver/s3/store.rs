@@ -2,18 +2,17 @@
 
 use super::answer::Answer;
 use super::content;
-use super::lock::Lock;
 use super::multipart;
 use super::options::S3Options;
 use super::refusal;
+use super::wishes::Wishes;
 use crate::bucket::{ConnectError, connect};
 use crate::clock::Clock;
 use crate::deliver::content::{Also, check};
-use crate::deliver::destination::{BoxFuture, Cause, Created, Destination, Object, ObjectKind, PutError};
-use crate::deliver::rest::content_type;
+use crate::deliver::destination::{BoxFuture, Cause, Created, Destination, Object, PutError};
+use crate::deliver::rest::{content_type, words};
 use crate::error_chain::Chain;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::StorageClass;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::{Mutex, PoisonError};
@@ -55,15 +54,16 @@ impl S3Store {
     }
 
     async fn put(&self, client: &Client, object: &Object<'_>) -> Result<Created, PutError> {
-        let lock = Lock::of(self.options.object_lock, object.kind, self.clock.unix_microseconds());
-        self.put_locked(client, object, &lock).await.map_err(|error| lock.explain(error))
+        let wishes = Wishes::of(&self.options, object.kind, self.clock.unix_microseconds());
+        let put = self.put_as(client, object, &wishes).await;
+        put.map_err(|error| self.explain(wishes.lock.explain(error)))
     }
 
-    async fn put_locked(
+    async fn put_as(
         &self,
         client: &Client,
         object: &Object<'_>,
-        lock: &Lock,
+        wishes: &Wishes,
     ) -> Result<Created, PutError> {
         let whole = check(object, self.part_bytes(object.length), Also::Nothing).await?;
         if object.length > self.options.multipart_bytes {
@@ -71,8 +71,7 @@ impl S3Store {
                 client,
                 bucket: &self.options.bucket.name,
                 object,
-                storage_class: self.storage_class(object.kind),
-                lock,
+                wishes,
                 deadline: self.options.put_timeout,
             };
             return target.upload(&whole.parts, self.part_bytes(object.length)).await;
@@ -86,9 +85,12 @@ impl S3Store {
             .if_none_match("*")
             .content_length(object.length.try_into().unwrap_or(i64::MAX))
             .content_type(content_type(object.kind))
-            .set_storage_class(self.storage_class(object.kind))
-            .set_object_lock_mode(lock.mode.clone())
-            .set_object_lock_retain_until_date(lock.until)
+            .set_storage_class(wishes.storage_class.clone())
+            .set_server_side_encryption(wishes.encryption.clone())
+            .set_ssekms_key_id(wishes.kms_key.clone())
+            .set_tagging(wishes.tags.clone())
+            .set_object_lock_mode(wishes.lock.mode.clone())
+            .set_object_lock_retain_until_date(wishes.lock.until)
             .checksum_sha256(STANDARD.encode(object.sha256))
             .body(body)
             .customize()
@@ -99,15 +101,20 @@ impl S3Store {
         }
     }
 
+    /// Says of a role that is refused what there is to look at: who asks is told no reason.
+    fn explain(&self, mut error: PutError) -> PutError {
+        if let Some(role) = &self.options.bucket.role
+            && error.words.starts_with("no credentials: AccessDenied")
+        {
+            let hint = "does the role exist, does its trust policy name this gateway's identity, and is external_id the one that it wants?";
+            error.words = words(&format!("{} (role {}: {hint})", error.words, role.arn));
+        }
+        error
+    }
+
     /// Parts are small enough for their deadline, and few enough for the protocol.
     fn part_bytes(&self, length: u64) -> u64 {
         multipart::part_bytes(length).min(self.options.multipart_bytes).max(multipart::LEAST_PART)
-    }
-
-    /// Manifests and probes stay where they can be read at once.
-    fn storage_class(&self, kind: ObjectKind) -> Option<StorageClass> {
-        let class = self.options.storage_class.as_deref().filter(|_| kind == ObjectKind::Records);
-        class.map(StorageClass::from)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Client>> {

@@ -45,8 +45,9 @@ impl Process {
             .stderr(log)
             .spawn()
             .unwrap();
-        let process = Self { child, folder, address };
+        let mut process = Self { child, folder, address };
         until("the server's port", Duration::from_secs(60), || {
+            assert!(process.child.try_wait().unwrap().is_none(), "the server has ended");
             let open = std::net::TcpStream::connect(address).ok();
             if open.is_none() {
                 std::thread::sleep(Duration::from_millis(50));

@@ -10,8 +10,10 @@ pub(crate) mod h2_frames;
 pub(crate) mod h2_origin;
 pub(crate) mod issuer;
 pub(crate) mod load;
+pub(crate) mod moto;
 pub(crate) mod origin;
 pub(crate) mod records;
+pub(crate) mod services;
 pub(crate) mod stores;
 pub(crate) mod tls;
 

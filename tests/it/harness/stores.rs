@@ -195,18 +195,7 @@ impl Server {
 
     /// A client that may do everything.
     pub(crate) fn client(&self) -> aws_sdk_s3::Client {
-        let Keys(id, secret) = self.admin();
-        let tls = aws_smithy_http_client::tls::Provider::Rustls(
-            aws_smithy_http_client::tls::rustls_provider::CryptoMode::AwsLc,
-        );
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
-            .credentials_provider(Credentials::new(id, secret, None, None, "test"))
-            .region(Region::new("us-east-1"))
-            .endpoint_url(format!("http://{}", self.address))
-            .force_path_style(true);
-        aws_sdk_s3::Client::from_conf(config.build())
+        client_at(self.address, self.admin())
     }
 
     /// Key and size of all objects.
@@ -265,6 +254,21 @@ impl Server {
     pub(crate) fn destination(&self, by: SocketAddr) -> Vec<(&'static str, String)> {
         destination_at(by, self.writer())
     }
+}
+
+/// A client with these keys.
+pub(crate) fn client_at(address: SocketAddr, Keys(id, secret): Keys) -> aws_sdk_s3::Client {
+    let tls = aws_smithy_http_client::tls::Provider::Rustls(
+        aws_smithy_http_client::tls::rustls_provider::CryptoMode::AwsLc,
+    );
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
+        .credentials_provider(Credentials::new(id, secret, None, None, "test"))
+        .region(Region::new("us-east-1"))
+        .endpoint_url(format!("http://{address}"))
+        .force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
 }
 
 /// As [`Server::destination`], wherever that is.

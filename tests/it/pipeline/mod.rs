@@ -6,7 +6,7 @@ mod retention;
 
 use log::{FakeLog, boot};
 use onrecord::clock::Clock;
-use onrecord::deliver::{DirStore, Shipper};
+use onrecord::deliver::{DirOptions, DirStore, Shipper};
 use onrecord::evidence::Account;
 use onrecord::evidence::keys::SigningKey;
 use onrecord::evidence::store::DirSource;
@@ -83,7 +83,7 @@ impl World {
     }
 
     fn ship(&self, outbox: Arc<Outbox>) -> onrecord::deliver::DestinationStatus {
-        let store = Arc::new(DirStore::new(&self.store()));
+        let store = Arc::new(DirStore::new(&DirOptions::new(&self.store())));
         let hours = Duration::from_secs(72 * 3600);
         let shipper = Shipper::new("archive", store, "logs/", boot(1), hours, self.clock.clone());
         let status = shipper.status();
