@@ -1,137 +1,198 @@
 //! What it costs a core to encode a record in each format, before compression; and how many bytes
-//! a record takes, before and after it.
+//! a record takes in an object, compressed as the format is.
+//!
+//! Rates are by the time that the thread had a core (Linux' `schedstat`), not by the wall clock, so
+//! that other work on the machine takes as little part in them as it can: medians of rounds, with
+//! the slowest and the fastest. `cargo bench --bench formats -- 41` makes 41 rounds.
 
-#![allow(missing_docs, reason = "the macros of criterion make undocumented items")]
-#![allow(clippy::print_stdout, reason = "sizes are told beside the times")]
+#![allow(missing_docs, reason = "a program of its own")]
+#![allow(clippy::print_stdout, reason = "it tells what it measured")]
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use onrecord::format::{Class, Context, Dialect, Entry, FormatOptions, OcsfOptions, Version};
-use onrecord::record::{Field, Outcome, RecordView, RecordWriter};
+use onrecord::format::{
+    Class, Context, Dialect, Encoder, Entry, FormatOptions, Framing, OcsfOptions, Rows, Version, read_flat,
+};
+use onrecord::record::RecordView;
 use std::hint::black_box;
 use std::io::Write as _;
+use std::time::Duration;
 
-const RECORDS: u64 = 20_000;
+const RECORDS: usize = 20_000;
+const BOOT: &str = "01965f3c-0000-7000-8000-000000000001";
 
-/// Records as a management API sees them: a few actors and agents, many entries.
+/// What a management API answered to a few actors and agents, of many entries.
 fn records() -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(7);
     let record = |number: u64| {
-        let mut out = Vec::new();
-        let mut w = RecordWriter::new(&mut out);
         let start = 1_775_744_531_123_456 + number * 900 + random.u64(..800);
+        let seed = random.u128(..).to_be_bytes();
         let id = uuid::Builder::from_unix_timestamp_millis(
             start / 1000,
-            &random.u128(..).to_be_bytes()[..10].try_into().expect("ten bytes are taken"),
+            &seed[..10].try_into().expect("ten bytes are taken"),
         );
-        w.bytes(Field::EventId, id.into_uuid().as_bytes());
-        w.integer(Field::Start, start);
-        w.integer(Field::Duration, 20_000 + random.u64(..200_000));
-        w.integer(Field::Status, if random.u8(..20) == 0 { 404 } else { 200 });
-        w.integer(Field::ResponseBodySize, random.u64(..40_000));
-        w.integer(Field::RequestBodySize, random.u64(..4_000));
-        w.integer(Field::Outcome, Outcome::Success as u64);
-        w.integer(Field::ClientPort, 1024 + random.u64(..60_000));
-        w.integer(Field::ProtocolVersion, 11);
-        w.integer(Field::UpstreamDuration, 19_000 + random.u64(..200_000));
-        w.integer(Field::UpstreamAttempts, 1);
-        w.integer(Field::CacheStatus, 2);
-        w.bytes(Field::CredentialId, &[random.u8(..40); 16]);
         let entry = format!("{:022x}", random.u128(..) >> 40);
-        let actor = format!("user{}", random.u8(..50));
-        let (method, action, template) = match random.u8(..4) {
-            0 => ("PUT", "update", "/spaces/:space/environments/:environment/entries/:entry"),
-            1 => ("PUT", "publish", "/spaces/:space/environments/:environment/entries/:entry/published"),
-            _ => ("GET", "read", "/spaces/:space/environments/:environment/entries/:entry"),
+        let place = "/spaces/:space/environments/:environment/entries/:entry";
+        let (method, action, end, query) = match random.u8(..4) {
+            0 => ("PUT", "update", "", ""),
+            1 => ("PUT", "publish", "/published", ""),
+            _ => ("GET", "read", "", "locale=en-US"),
         };
-        let path = template
-            .replace(":space", "p4lm9x2q7rts")
-            .replace(":environment", "master")
-            .replace(":entry", &entry);
-        for (field, text) in [
-            (Field::Source, "cma"),
-            (Field::Namespace, "contentful"),
-            (Field::Organization, "274qvl9SkVAlToItncE81X"),
-            (Field::Space, "p4lm9x2q7rts"),
-            (Field::Environment, "master"),
-            (Field::Method, method),
-            (Field::Route, template),
-            (Field::Path, path.as_str()),
-            (Field::Query, if method == "GET" { "locale=en-US" } else { "" }),
-            (
-                Field::UserAgent,
-                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Mobile Safari/537.36",
-            ),
-            (Field::Action, action),
-            (Field::Category, "content"),
-            (Field::ResourceType, "Entry"),
-            (Field::ResourceId, entry.as_str()),
-            (Field::ActorType, "user"),
-            (Field::ActorId, actor.as_str()),
-            (Field::ActorProvenance, "verified"),
-            (Field::ActorAuthentication, "bearer"),
-            (Field::CredentialKey, "default"),
-            (Field::ClientAddress, "198.51.100.24"),
-            (Field::TlsVersion, "1.3"),
-            (Field::UpstreamAddress, "192.0.2.10:443"),
-        ] {
-            w.text(field, text);
-        }
-        out
+        let line = serde_json::json!({
+            "event.id": id.into_uuid().to_string(),
+            "contentful.organization.id": "274qvl9SkVAlToItncE81X",
+            "contentful.space.id": "p4lm9x2q7rts",
+            "contentful.environment.id": "master",
+            "contentful.cache.status": "MISS",
+            "event.start": onrecord::format::time_text(start),
+            "duration.microseconds": 20_000 + random.u64(..200_000),
+            "http.request.method": method,
+            "http.route": format!("{place}{end}"),
+            "url.path": format!("/spaces/p4lm9x2q7rts/environments/master/entries/{entry}{end}"),
+            "url.query": query,
+            "http.response.status_code": if random.u8(..20) == 0 { 404 } else { 200 },
+            "http.response.body.size": random.u64(..40_000),
+            "http.request.body.size": random.u64(..4_000),
+            "user_agent.original": "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/146.0.0.0 Mobile Safari/537.36",
+            "event.action": action,
+            "event.outcome": "success",
+            "event.category": "content",
+            "resource.type": "Entry",
+            "resource.id": entry,
+            "actor.type": "user",
+            "actor.id": format!("user{}", random.u8(..50)),
+            "actor.provenance": "verified",
+            "actor.authentication": "bearer",
+            "actor.credential.id": format!("{:02x}", random.u8(..40)).repeat(16),
+            "actor.credential.key": "default",
+            "client.address": "198.51.100.24",
+            "client.port": 1024 + random.u64(..60_000),
+            "network.protocol.version": "1.1",
+            "tls.protocol.version": "1.3",
+            "upstream.address": "192.0.2.10:443",
+            "upstream.duration.microseconds": 19_000 + random.u64(..200_000),
+            "upstream.attempts": 1,
+            "onrecord.lane": 0,
+            "onrecord.sequence": number,
+        });
+        read_flat(line.to_string().as_bytes(), "cma").expect("it has what each record has").bytes
     };
-    (0..RECORDS).map(record).collect()
+    (0..RECORDS as u64).map(record).collect()
 }
 
-fn encode(criterion: &mut Criterion) {
+/// How long this thread has had a core.
+fn on_core() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux has it");
+    let first = text.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(first.expect("it begins with nanoseconds"))
+}
+
+/// Encodes all records; each row goes to `take`.
+fn encode(encoder: &mut dyn Encoder, views: &[RecordView<'_>], mut take: impl FnMut(&mut Vec<u8>)) {
+    let mut row = Vec::new();
+    for (sequence, record) in views.iter().enumerate() {
+        let context = Context { instance: "gw-1", boot: BOOT, lane: 0, sequence: sequence as u64 };
+        encoder.encode(&Entry { record, context, enrichment: None }, &mut row);
+        take(&mut row);
+    }
+}
+
+/// Records a second, of each round in order of speed.
+fn rates(encoder: &mut dyn Encoder, views: &[RecordView<'_>], rounds: usize) -> Vec<u64> {
+    let round = |_| {
+        let before = on_core();
+        // As in a packer, rows are put one behind the other and taken as an object.
+        encode(encoder, views, |rows| {
+            if rows.len() > 1 << 20 {
+                black_box(&rows);
+                rows.clear();
+            }
+        });
+        (views.len() as f64 / (on_core() - before).as_secs_f64()) as u64
+    };
+    let mut rates: Vec<u64> = (0..rounds).map(round).collect();
+    rates.sort_unstable();
+    rates
+}
+
+/// Bytes of an object of all records: as encoded, and as delivered.
+fn object(encoder: &mut dyn Encoder, views: &[RecordView<'_>]) -> (usize, usize) {
+    let framing = encoder.framing();
+    let mut rows = framing.head().to_vec();
+    let mut count = 0;
+    encode(encoder, views, |row| {
+        if count > 0 {
+            rows.extend_from_slice(framing.between());
+        }
+        rows.append(row);
+        count += 1;
+    });
+    rows.extend_from_slice(framing.tail());
+    let delivered = match &framing {
+        Framing::Columns(layout) => layout.write(&rows, Vec::new()).expect("memory takes all").len(),
+        _ => {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(1));
+            gzip.write_all(&rows).expect("memory takes all");
+            gzip.finish().expect("memory takes all").len()
+        }
+    };
+    (rows.len(), delivered)
+}
+
+fn main() {
+    let rounds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(21);
     let records = records();
-    let views: Vec<_> =
-        records.iter().map(|record| RecordView::parse(record).expect("just written")).collect();
-    let ocsf = |version, class| Dialect::Ocsf(OcsfOptions { version, class, ..OcsfOptions::default() });
-    let mut group = criterion.benchmark_group("encode");
-    group.throughput(Throughput::Elements(1000));
+    let read = || -> Vec<_> {
+        records.iter().map(|record| RecordView::parse(record).expect("just written")).collect()
+    };
+    let before = on_core();
+    let views = read();
+    let reading = (on_core() - before).as_nanos() / RECORDS as u128;
+    println!("{RECORDS} records, {rounds} rounds; reading a record's bytes takes {reading} ns beside");
+    println!("| format | records/s of a core | slowest to fastest | bytes a record | in an object |");
+    println!("| --- | --- | --- | --- | --- |");
+    let ocsf = |version, class| OcsfOptions { version, class, ..OcsfOptions::default() };
+    let columns = ["event.id", "space.id"].map(str::to_owned).to_vec();
     for (name, dialect) in [
         ("flat", Dialect::Flat),
-        ("ocsf 1.8.0 6003", ocsf(Version::V1_8, Class::ApiActivity)),
-        ("ocsf 1.3.0 6001", ocsf(Version::V1_3, Class::WebResourcesActivity)),
+        ("ocsf 1.8.0, 6003", Dialect::Ocsf(ocsf(Version::V1_8, Class::ApiActivity))),
+        ("ocsf 1.3.0, 6001", Dialect::Ocsf(ocsf(Version::V1_3, Class::WebResourcesActivity))),
         ("ecs", Dialect::Ecs),
         ("csv", Dialect::Csv(Vec::new())),
+        ("csv with two columns more", Dialect::Csv(columns)),
         ("contentful-legacy", Dialect::ContentfulLegacy),
+        ("parquet, rows of flat", Dialect::Parquet(Rows::Flat)),
+        ("parquet, rows of ocsf", Dialect::Parquet(Rows::Ocsf(OcsfOptions::default()))),
     ] {
-        let options = FormatOptions { dialect, ..FormatOptions::default() };
-        let mut encoder = options.encoder();
-        let mut out = Vec::with_capacity(64 << 20);
-        let entry = |record, sequence| Entry {
-            record,
-            context: Context {
-                instance: "gw-1",
-                boot: "01965f3c-0000-7000-8000-000000000001",
-                lane: 0,
-                sequence,
-            },
-            enrichment: None,
-        };
-        for (sequence, record) in views.iter().enumerate() {
-            encoder.encode(&entry(record, sequence as u64), &mut out);
-        }
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(1));
-        gzip.write_all(&out).expect("memory takes all");
-        let packed = gzip.finish().expect("memory takes all").len();
+        let mut encoder = FormatOptions { dialect, ..FormatOptions::default() }.encoder();
+        let rates = rates(&mut *encoder, &views, rounds);
+        let (rows, delivered) = object(&mut *encoder, &views);
         println!(
-            "{name}: {} bytes a record, {} after gzip -1",
-            out.len() as u64 / RECORDS,
-            packed as u64 / RECORDS
+            "| {name} | {} | {} to {} | {} | {} |",
+            rates[rates.len() / 2],
+            rates[0],
+            rates[rates.len() - 1],
+            rows / RECORDS,
+            delivered / RECORDS
         );
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                out.clear();
-                for (sequence, record) in views[..1000].iter().enumerate() {
-                    encoder.encode(&entry(record, sequence as u64), &mut out);
-                }
-                black_box(out.len())
-            });
-        });
     }
-    group.finish();
+    columns_of_objects(&views);
 }
 
-criterion_group!(benches, encode);
-criterion_main!(benches);
+/// What it costs to make columns of rows, by the size of the object.
+fn columns_of_objects(views: &[RecordView<'_>]) {
+    let mut encoder =
+        FormatOptions { dialect: Dialect::Parquet(Rows::Flat), ..FormatOptions::default() }.encoder();
+    let mut flat = FormatOptions::default().encoder();
+    let Framing::Columns(layout) = encoder.framing() else { return };
+    for count in [10, 100, 1000, RECORDS] {
+        let mut rows = Vec::new();
+        encode(&mut *encoder, &views[..count], |row| rows.append(row));
+        let before = on_core();
+        let file = layout.write(&rows, Vec::new()).expect("memory takes all");
+        let each = (on_core() - before).as_nanos() / count as u128;
+        let (_, lines) = object(&mut *flat, &views[..count]);
+        println!(
+            "an object of {count}: {} bytes of Parquet, {lines} of flat lines; {each} ns a record for columns",
+            file.len()
+        );
+    }
+}

@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::json::Json;
 use super::ocsf::own_attributes;
 use super::time::{Timestamps, Writer};
-use super::{Encoder, Entry, Framing};
+use super::{Encoder, Entry};
 use crate::record::{Field, Outcome, SCHEMA_VERSION};
 use std::net::{IpAddr, SocketAddr};
 
@@ -39,14 +39,6 @@ impl Ecs {
 impl Encoder for Ecs {
     fn name(&self) -> &'static str {
         "ecs"
-    }
-
-    fn extension(&self) -> &'static str {
-        "jsonl"
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Lines { head: Vec::new() }
     }
 
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {

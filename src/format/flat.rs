@@ -13,7 +13,7 @@ pub use read::{FlatError, FlatRecord, read as read_flat};
 
 use super::escape::push_escaped;
 use super::time::{Timestamps, Writer};
-use super::{Encoder, Entry, Framing};
+use super::{Encoder, Entry};
 use crate::record::{EventId, Field, Outcome, RecordView, SCHEMA_VERSION, SELF_LANE};
 
 /// The namespace of a record that names none.
@@ -44,14 +44,6 @@ impl Flat {
 impl Encoder for Flat {
     fn name(&self) -> &'static str {
         "flat"
-    }
-
-    fn extension(&self) -> &'static str {
-        "jsonl"
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Lines { head: Vec::new() }
     }
 
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {

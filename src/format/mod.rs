@@ -151,10 +151,14 @@ pub trait Encoder: Send {
     fn name(&self) -> &'static str;
 
     /// What object names end with, before `.gz`.
-    fn extension(&self) -> &'static str;
+    fn extension(&self) -> &'static str {
+        "jsonl"
+    }
 
-    /// How rows make an object.
-    fn framing(&self) -> Framing;
+    /// How rows make an object: lines, where a format does not say otherwise.
+    fn framing(&self) -> Framing {
+        Framing::Lines { head: Vec::new() }
+    }
 
     /// Appends the entry's row to `out`. A line brings its newline.
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>);

@@ -114,7 +114,19 @@ impl<'a> Fields<'a> {
         Self { rest: bytes }
     }
 
+    #[inline]
     fn varint(&mut self, field: u8) -> Result<u64, WireError> {
+        // Most lengths and many numbers are one byte.
+        if let Some((&byte, rest)) = self.rest.split_first()
+            && byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(byte));
+        }
+        self.long_varint(field)
+    }
+
+    fn long_varint(&mut self, field: u8) -> Result<u64, WireError> {
         let mut value = 0u64;
         for shift in 0..10 {
             let (&byte, rest) = self.rest.split_first().ok_or(WireError::Truncated { field })?;
@@ -131,6 +143,7 @@ impl<'a> Fields<'a> {
         Err(WireError::Overflow { field })
     }
 
+    #[inline]
     fn field(&mut self) -> Result<(u8, Value<'a>), WireError> {
         let (&key, rest) = self.rest.split_first().ok_or(WireError::Truncated { field: 0 })?;
         self.rest = rest;
@@ -152,6 +165,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u8, Value<'a>), WireError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;

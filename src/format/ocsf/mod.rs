@@ -18,7 +18,7 @@ pub use options::{Class, OcsfOptions, Profiles, Version};
 use super::facts::Facts;
 use super::json::Json;
 use super::time::{Timestamps, Writer, bounded};
-use super::{Encoder, Entry, Framing};
+use super::{Encoder, Entry};
 use crate::record::{Field, SCHEMA_VERSION};
 
 pub(super) use rest::own as own_attributes;
@@ -71,14 +71,6 @@ impl Ocsf {
 impl Encoder for Ocsf {
     fn name(&self) -> &'static str {
         "ocsf"
-    }
-
-    fn extension(&self) -> &'static str {
-        "jsonl"
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Lines { head: Vec::new() }
     }
 
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 
 use super::{Column, Kind};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +60,10 @@ fn duckdb(columns: &[Column], csv: bool) -> String {
         columns.iter().map(|c| format!("  {}: {}", quoted(&c.name), quoted(&duckdb_type(&c.kind)))).collect();
     let columns = columns.join(",\n");
     if csv {
+        // `types` and not `columns`: files may have further ones. The rest is what would be guessed.
         return format!(
-            "CREATE VIEW records AS SELECT * FROM read_csv('OBJECTS/**/*.csv', header = true, columns = {{\n{columns}\n}});\n"
+            "CREATE VIEW records AS SELECT * FROM read_csv('OBJECTS/**/*.csv', header = true, delim = ',', quote = '\"',\n\
+             escape = '\"', union_by_name = true, types = {{\n{columns}\n}});\n"
         );
     }
     format!(
@@ -84,16 +87,12 @@ fn duckdb_type(kind: &Kind) -> String {
 }
 
 fn athena(columns: &[Column], csv: bool) -> String {
-    let mut names = Vec::new();
-    let column = |c: &Column| {
-        // Athena's names hold no dots: the SerDe is told which attribute each is.
-        let name = c.name.to_lowercase().replace(['.', '@'], "_");
-        if name != c.name {
-            names.push(format!("  'mapping.{name}' = '{}'", c.name));
-        }
-        format!("  `{name}` {}", if csv { "string".to_owned() } else { athena_type(&c.kind) })
+    let mut names = BTreeMap::new();
+    let mut column = |c: &Column| {
+        let kind = if csv { "string".to_owned() } else { athena_type(&c.kind, &mut names) };
+        format!("  `{}` {kind}", athena_name(&c.name, &mut names))
     };
-    let columns = columns.iter().map(column).collect::<Vec<_>>().join(",\n");
+    let columns = columns.iter().map(&mut column).collect::<Vec<_>>().join(",\n");
     if csv {
         return format!(
             "CREATE EXTERNAL TABLE records (\n{columns}\n)\n\
@@ -101,26 +100,39 @@ fn athena(columns: &[Column], csv: bool) -> String {
              LOCATION 's3://BUCKET/PREFIX/'\nTBLPROPERTIES ('skip.header.line.count' = '1');\n"
         );
     }
-    names.push("  'ignore.malformed.json' = 'false'".to_owned());
+    let mut properties: Vec<String> =
+        names.iter().map(|(name, attribute)| format!("  'mapping.{name}' = '{attribute}'")).collect();
+    properties.push("  'ignore.malformed.json' = 'false'".to_owned());
     format!(
         "CREATE EXTERNAL TABLE records (\n{columns}\n)\n\
          PARTITIONED BY (log_source string, organization_id string, year string, month string, day string)\n\
          ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\nWITH SERDEPROPERTIES (\n{}\n)\n\
          LOCATION 's3://BUCKET/PREFIX/';\n",
-        names.join(",\n")
+        properties.join(",\n")
     )
 }
 
-fn athena_type(kind: &Kind) -> String {
+/// Names there hold no dots, of columns as little as within a `struct`: the SerDe is told which
+/// attribute each is, wherever it stands.
+fn athena_name(name: &str, names: &mut BTreeMap<String, String>) -> String {
+    let plain = name.to_lowercase().replace(['.', '@'], "_");
+    if plain != name {
+        names.insert(plain.clone(), name.to_owned());
+    }
+    plain
+}
+
+fn athena_type(kind: &Kind, names: &mut BTreeMap<String, String>) -> String {
     match kind {
         // The SerDe knows times of other forms only; from_iso8601_timestamp reads these.
         Kind::Text | Kind::Time => "string".into(),
         Kind::Long | Kind::Millis => "bigint".into(),
         Kind::Flag => "boolean".into(),
-        Kind::List(of) => format!("array<{}>", athena_type(of)),
+        Kind::List(of) => format!("array<{}>", athena_type(of, names)),
         Kind::Object(columns) => {
-            let fields = columns.iter().map(|c| format!("`{}`:{}", c.name, athena_type(&c.kind)));
-            format!("struct<{}>", fields.collect::<Vec<_>>().join(","))
+            let mut field =
+                |c: &Column| format!("`{}`:{}", athena_name(&c.name, names), athena_type(&c.kind, names));
+            format!("struct<{}>", columns.iter().map(&mut field).collect::<Vec<_>>().join(","))
         }
     }
 }
@@ -141,7 +153,7 @@ fn clickhouse_type(kind: &Kind) -> String {
         Kind::Text => "String".into(),
         Kind::Long | Kind::Millis => "Int64".into(),
         Kind::Flag => "Bool".into(),
-        Kind::Time => "DateTime64(6, \\'UTC\\')".replace("\\'", "'"),
+        Kind::Time => "DateTime64(6, 'UTC')".into(),
         Kind::List(of) => format!("Array({})", clickhouse_type(of)),
         Kind::Object(columns) => {
             let fields = columns.iter().map(|c| format!("`{}` {}", c.name, clickhouse_type(&c.kind)));
