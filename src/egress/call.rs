@@ -1,6 +1,7 @@
 //! Calls over connections that are kept.
 
 use super::connect::{Hop, Target, connect};
+use super::fair::Fair;
 use super::{CallError, Route, trust};
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
@@ -108,7 +109,7 @@ impl Client {
         let stream = connect(&target, hop.as_ref(), &shared.route, &shared.tls).await?;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_headers(100)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Fair::new(stream)))
             .await
             .map_err(|source| broken(&target, source))?;
         let task = tokio::spawn(async move {

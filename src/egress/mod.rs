@@ -6,11 +6,13 @@
 
 mod call;
 mod connect;
+mod fair;
 mod proxy;
 mod trust;
 
 pub use call::{Client, Outgoing, bytes};
 pub use proxy::{Proxy, ProxyError};
+pub(crate) use trust::trust;
 
 use crate::secret::{SecretError, SecretRef};
 use std::net::IpAddr;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When the file can't be read or holds no certificate.
-pub(super) fn trust(ca: Option<&Path>) -> io::Result<Arc<ClientConfig>> {
+pub(crate) fn trust(ca: Option<&Path>) -> io::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     match ca {
         None => {

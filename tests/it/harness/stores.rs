@@ -305,7 +305,10 @@ pub(crate) fn secret(text: &str) -> SecretRef {
     let mut hash = DefaultHasher::new();
     text.hash(&mut hash);
     let file = folder.path().join(format!("{:x}", hash.finish()));
-    std::fs::write(&file, text).unwrap();
+    // Who reads the same one beside this must not find it empty.
+    if !file.exists() {
+        std::fs::write(&file, text).unwrap();
+    }
     SecretRef::File(file)
 }
 
