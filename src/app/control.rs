@@ -1,11 +1,11 @@
 //! What the control API does: acts on running destinations, each put on the gateway's own
 //! record with who did it.
 
-use super::delivery::{Delivery, store};
+use super::delivery::Delivery;
 use super::health::Health;
 use super::status::StatusView;
 use crate::admin::{Act, ActError, BoxFuture, Caller, Control, PageRequest, View as _};
-use crate::deliver::{Cause, DestinationOptions, ProbeReport, PutError, ShipperControl, probe};
+use crate::deliver::{Cause, ProbeReport, PutError, ShipperControl, probe};
 use crate::health::Page;
 use crate::journal::{Actor, Event, Journal};
 use serde_json::{Value, json};
@@ -28,27 +28,9 @@ pub(super) struct ControlDesk {
 impl Delivery {
     /// The handle on a destination that runs, and the prefix of its keys.
     fn handle(&self, name: &str) -> Option<(ShipperControl, String)> {
-        let running = self.lock();
-        let found = running.iter().find(|running| running.options.name == name)?;
+        let state = self.lock();
+        let found = state.running.iter().find(|running| running.options.name == name)?;
         Some((found.control.clone(), found.options.prefix.clone()))
-    }
-
-    /// Takes over what a reload changes of destinations that run, and has each of them try
-    /// again at once: what was changed may be what was wrong.
-    pub(super) fn reload(&self, destinations: &[DestinationOptions]) {
-        for running in self.lock().iter_mut() {
-            let new = destinations.iter().find(|options| options.name == running.options.name);
-            let Some(new) = new.filter(|new| **new != running.options) else { continue };
-            if new.store != running.options.store {
-                running.control.replace_store(store(&new.store, &self.common.clock));
-            }
-            running.control.change(|settings| {
-                settings.retention = new.retention;
-                settings.concurrency = new.concurrency;
-            });
-            running.control.retry();
-            running.options = new.clone();
-        }
     }
 }
 

@@ -8,8 +8,8 @@ use super::pauses::Pauses;
 use super::session_file::SessionFile;
 use crate::clock::Clock;
 use crate::deliver::{
-    AzureStore, Destination, DestinationOptions, DestinationStatus, DirStore, GcsStore, S3Store, Shipper,
-    ShipperControl, StatusCell, Store,
+    AzureStore, Destination, DestinationOptions, DestinationStatus, DirStore, GcsStore, NatsStore, S3Store,
+    Shipper, ShipperControl, StatusCell, Store,
 };
 use crate::enrich::add_meaning;
 use crate::enrich::invocations::Invocations;
@@ -22,6 +22,7 @@ use crate::record::RecordView;
 use crate::recorder::Progress;
 use crate::spool::Spool;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -63,6 +64,7 @@ pub fn store(store: &Store, clock: &Clock) -> Arc<dyn Destination> {
         Store::S3(bucket) => Arc::new(S3Store::new(bucket, clock.clone())),
         Store::Azure(container) => Arc::new(AzureStore::new(container, clock.clone())),
         Store::Gcs(bucket) => Arc::new(GcsStore::new(bucket, clock.clone())),
+        Store::Nats(stream) => Arc::new(NatsStore::new(stream)),
     }
 }
 
@@ -78,10 +80,30 @@ pub(super) struct Running {
     shipper: TaskHandle<()>,
 }
 
+impl Running {
+    /// Ends at once, wherever it is: the log keeps what was not packed, the outbox what was
+    /// not delivered. Its thread may take a moment more; until then the outbox stays locked.
+    pub(super) fn abandon(self) {
+        self.packer.abandon();
+        self.shipper.abort();
+    }
+}
+
 /// All running destinations.
 pub(super) struct Delivery {
     pub(super) common: Common,
-    running: Mutex<Vec<Running>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) running: Vec<Running>,
+    /// What the configuration wants to run.
+    pub(super) wanted: Vec<DestinationOptions>,
+    /// Whether what is wanted has been started, and what is wanted later is started at once.
+    pub(super) started: bool,
+    /// Counts of each destination since the start of the process, also of those that were taken away.
+    cells: BTreeMap<String, Arc<StatusCell>>,
 }
 
 impl std::fmt::Debug for Delivery {
@@ -91,26 +113,39 @@ impl std::fmt::Debug for Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(common: Common) -> Self {
-        Self { common, running: Mutex::default() }
+    pub(super) fn new(common: Common, wanted: &[DestinationOptions]) -> Self {
+        let state = State { wanted: wanted.to_vec(), ..State::default() };
+        Self { common, state: Mutex::new(state) }
     }
 
     /// Starts every destination. One that can't be started is told and left out: the others
     /// go on, and its records stay in the spool.
-    pub(super) fn start(&self, destinations: &[DestinationOptions]) {
-        for options in destinations {
-            match self.start_one(options) {
-                Ok(running) => self.lock().push(running),
-                Err(error) => tracing::error!(
-                    destination = options.name,
-                    error = %Chain(&error),
-                    "a destination cannot be started; its records stay in the spool"
-                ),
-            }
+    pub(super) fn start(&self) {
+        let mut state = self.lock();
+        state.started = true;
+        for options in state.wanted.clone() {
+            self.start_one(&mut state, &options);
         }
     }
 
-    fn start_one(&self, options: &DestinationOptions) -> std::io::Result<Running> {
+    /// Starts one more.
+    pub(super) fn start_one(&self, state: &mut State, options: &DestinationOptions) {
+        let cell = state.cells.entry(options.name.clone()).or_insert_with(|| {
+            let cell = Arc::<StatusCell>::default();
+            own::watch_destination(&cell, &self.common.journal, &self.common.notes);
+            cell
+        });
+        match self.run(options, Arc::clone(cell)) {
+            Ok(running) => state.running.push(running),
+            Err(error) => tracing::error!(
+                destination = options.name,
+                error = %Chain(&error),
+                "a destination cannot be started; its records stay in the spool"
+            ),
+        }
+    }
+
+    fn run(&self, options: &DestinationOptions, cell: Arc<StatusCell>) -> std::io::Result<Running> {
         let common = &self.common;
         let shipper = Shipper::new(
             &options.name,
@@ -120,13 +155,14 @@ impl Delivery {
             options.retention,
             common.clock.clone(),
         )
+        .with_status(cell)
         .with_concurrency(options.concurrency)
+        .with_limits(options.limits)
         .with_public_keys(vec![common.signer.public()]);
         let (status, ship) = (shipper.status(), shipper.control());
         if self.common.pauses.is_paused(&options.name) {
             ship.pause();
         }
-        own::watch_destination(&status, &common.journal, &common.notes);
         let members = json!({ "boot": common.boot, "version": env!("CARGO_PKG_VERSION") });
         common.notes.take(&options.name, "start", members);
         let (ready, outbox_ready) = oneshot::channel::<Arc<Outbox>>();
@@ -215,19 +251,19 @@ impl Delivery {
     /// Every destination's status with its newest committed batch.
     pub(super) fn statuses(&self) -> Vec<(DestinationStatus, Option<Arc<Outbox>>)> {
         let status = |running: &Running| (running.status.snapshot(), running.outbox.get().cloned());
-        self.lock().iter().map(status).collect()
+        self.lock().running.iter().map(status).collect()
     }
 
     /// Who is told how a destination is.
     pub(super) fn owners(&self, name: &str) -> Vec<String> {
-        let running = self.lock();
-        let found = running.iter().find(|running| running.options.name == name);
+        let state = self.lock();
+        let found = state.running.iter().find(|running| running.options.name == name);
         found.map(|running| running.options.owners.clone()).unwrap_or_default()
     }
 
     /// Packs what is left, closes the chains, and delivers for at most this long.
     pub(super) fn stop(&self, flush: Duration) {
-        let running = std::mem::take(&mut *self.lock());
+        let running = std::mem::take(&mut self.lock().running);
         let deadline = Instant::now() + flush;
         for destination in &running {
             destination.packer.stop();
@@ -258,9 +294,9 @@ impl Delivery {
         }
     }
 
-    /// All that run.
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// All that run, and all that should.
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -25,6 +25,7 @@ mod own;
 mod panics;
 mod pauses;
 mod recovery;
+mod reloading;
 mod rings;
 mod session_file;
 mod site;
@@ -217,7 +218,7 @@ impl Gateway {
         notices::show(&metrics, &config.notify);
         let tell = notices::tell(journal.clone(), notes.clone(), metrics.clone());
         let notifier = Notifier::new(config.notify.clone(), clock.clone(), background.handle().clone(), tell);
-        let delivery = Arc::new(Delivery::new(delivery::Common {
+        let common = delivery::Common {
             instance: instance.clone(),
             boot,
             spool: Arc::clone(&spool),
@@ -231,7 +232,8 @@ impl Gateway {
             runtime: background.handle().clone(),
             pauses: Pauses::new(spool.dir()),
             notes: notes.clone(),
-        }));
+        };
+        let delivery = Arc::new(Delivery::new(common, &config.destinations));
         let watched = Watched {
             health: Arc::clone(&health),
             delivery: Arc::clone(&delivery),
@@ -347,10 +349,9 @@ impl Gateway {
 
     /// Recovers what earlier boots left, then starts the destinations; beside the traffic.
     fn start_delivery(&mut self) -> Result<(), StartError> {
-        let destinations = self.lock_config().destinations.clone();
         let (delivery, view) = (Arc::clone(&self.delivery), Arc::clone(&self.view));
         let recovered = move || {
-            delivery.start(&destinations);
+            delivery.start();
             view.recovered();
         };
         let recovery = Recovery {

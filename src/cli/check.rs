@@ -88,6 +88,7 @@ fn summary(file: &Path, config: &Config) -> String {
                 let at = options.endpoint.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
                 format!("gs://{}/{prefix}{at}", options.bucket)
             }
+            Store::Nats(options) => format!("{} on {}", options.subject.as_str(), options.servers.join(", ")),
             Store::S3(options) => {
                 let at =
                     options.bucket.endpoint.as_ref().map_or_else(String::new, |url| format!(" at {url}"));

@@ -2,7 +2,7 @@
 
 use crate::config::{LogFormat, LogOptions};
 use std::io::IsTerminal as _;
-use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
@@ -30,7 +30,7 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`], if the level is no filter or there is a log already.
 pub fn start(options: &LogOptions) -> Result<LogHandle, LogError> {
-    let (filter, handle) = reload::Layer::new(options.level.parse::<Targets>()?);
+    let (filter, handle) = reload::Layer::new(filter(&options.level)?);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match options.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
@@ -40,12 +40,17 @@ pub fn start(options: &LogOptions) -> Result<LogHandle, LogError> {
     Ok(LogHandle(handle))
 }
 
+/// What is asked for, but for a library that would write down the password it connects with.
+fn filter(level: &str) -> Result<Targets, ParseError> {
+    Ok(level.parse::<Targets>()?.with_target("async_nats", LevelFilter::OFF))
+}
+
 impl LogHandle {
     /// Changes the level or filter.
     ///
     /// # Errors
     /// [`LogError`], if it is no filter, or the log has ended.
     pub fn set_level(&self, level: &str) -> Result<(), LogError> {
-        Ok(self.0.reload(level.parse::<Targets>()?)?)
+        Ok(self.0.reload(filter(level)?)?)
     }
 }

@@ -119,7 +119,7 @@ impl PlaceArgs {
         let source: Box<dyn EvidenceSource> = match &destination.store {
             Store::Dir(options) => Box::new(DirSource::new(&options.path.join(&destination.prefix))),
             Store::S3(options) => self.bucket(options.bucket.clone(), &destination.prefix)?,
-            Store::Azure(_) | Store::Gcs(_) => {
+            Store::Azure(_) | Store::Gcs(_) | Store::Nats(_) => {
                 let why = "is of a type that can't be read from here; copy its objects to a folder first";
                 return Err(format!("destination {} {why}", destination.name).into());
             }

@@ -321,7 +321,12 @@ impl From<raw::File> for Config {
             client_limits: file.client_limits,
             ring: file.ring,
             spool: file.spool.options,
-            destinations: file.destinations.into_iter().map(|destination| destination.options).collect(),
+            destinations: file
+                .destinations
+                .into_iter()
+                .map(|destination| destination.options)
+                .filter(|options| options.enabled)
+                .collect(),
             redact: file.redact,
             meaning: file.meaning,
             actors: file.actors,

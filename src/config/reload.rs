@@ -77,9 +77,11 @@ impl Config {
             let path = format!("destination[{}]", destination.name);
             match new.destinations.iter().find(|new| new.name == destination.name) {
                 Some(new) => compare_destination(&mut out, &path, destination, new),
-                None => out.restart.push(format!("{path} (removed)")),
+                None => out.live.push(format!("{path} (removed)")),
             }
         }
+        // Whatever is changed of a destination is changed while the gateway runs.
+        running.destinations.clone_from(&new.destinations);
         for new in &new.sources {
             let name = &new.options.name;
             if !self.sources.iter().any(|old| old.options.name == *name) {
@@ -88,7 +90,7 @@ impl Config {
         }
         for new in &new.destinations {
             if !self.destinations.iter().any(|old| old.name == new.name) {
-                out.restart.push(format!("destination[{}] (added)", new.name));
+                out.live.push(format!("destination[{}] (added)", new.name));
             }
         }
         Reload { config: running, live: out.live, restart: out.restart }
@@ -149,17 +151,15 @@ fn compare_destination(
     new: &DestinationOptions,
 ) {
     let dotted = format!("{path}.");
-    // What says which records are whose belongs to the manifest chain from its start. The way to
-    // the store is taken anew, and what waits is sent there.
     compare!(out, dotted, running, new;
-        live: retention, concurrency, owners;
-        restart: interval, object_bytes, heartbeat, retention_days, prefix, sources, own_records, format.timestamps,
-            filter, schedule;
+        live: retention, concurrency, limits.objects_per_second, limits.bytes_per_second, owners, interval,
+            object_bytes, heartbeat, retention_days, prefix, sources, own_records, format.timestamps, filter,
+            schedule;
     );
     let plain =
         |options: &FormatOptions| FormatOptions { timestamps: Timestamps::default(), ..options.clone() };
     if plain(&running.format) != plain(&new.format) {
-        out.restart.push(format!("{dotted}format"));
+        out.live.push(format!("{dotted}format"));
     }
     if !matches!(new.store, Store::S3(_)) && running.region != new.region {
         out.live.push(format!("{dotted}region"));
@@ -183,7 +183,12 @@ fn compare_destination(
                 live: bucket, endpoint, credentials, storage_class, put_timeout, route;
             );
         }
-        _ => out.restart.push(format!("{dotted}type")),
+        (Store::Nats(running), Store::Nats(new)) => {
+            compare!(out, dotted, running, new;
+                live: servers, subject, evidence_subject, stream, auth, ca, local, put_timeout;
+            );
+        }
+        _ => out.live.push(format!("{dotted}type")),
     }
 }
 
@@ -204,6 +209,9 @@ fn key(field: &str) -> String {
         "bucket.route" | "route" => "proxy",
         "auth" => "sas",
         "tier" => "storage_class",
+        "limits.objects_per_second" => "objects_per_second",
+        "limits.bytes_per_second" => "bandwidth",
+        "local" => "local_address",
         other if other.starts_with("bucket.") => &other["bucket.".len()..],
         "client" => "client_certificates",
         "acme.agreed" => "acme.agree_to_terms",

@@ -1,14 +1,17 @@
 //! One attempt at a store, beside its shipper: it touches nothing of it, and may be dropped.
 
+use super::control::ShipperControl;
 use super::destination::{
     Advice, Body, BoxFuture, Created, Destination, Object, ObjectKind, PutError, probe, publish_key,
 };
 use super::status::StatusCell;
+use crate::clock::Clock;
 use crate::evidence::merkle;
 use crate::pack::Batch;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 /// What is tried at a store. It is done by [`Work::attempt`], which touches nothing of the
@@ -32,7 +35,7 @@ pub enum Outcome {
     Probed(Result<bool, PutError>),
     /// Of a key.
     Published(Result<(), PutError>),
-    /// Of objects: each with its place in the batch.
+    /// Of objects: each that was tried, with its place in the batch. After a failure no more are begun.
     Objects(Arc<Batch>, Vec<(usize, Result<Created, PutError>)>),
     /// Of a manifest.
     Manifest(Arc<Batch>, Result<Created, PutError>),
@@ -46,6 +49,8 @@ pub struct Errand {
     pub(super) boot: Uuid,
     pub(super) concurrency: usize,
     pub(super) status: Arc<StatusCell>,
+    pub(super) control: ShipperControl,
+    pub(super) clock: Clock,
 }
 
 impl std::fmt::Debug for Errand {
@@ -54,34 +59,53 @@ impl std::fmt::Debug for Errand {
     }
 }
 
+impl Errand {
+    /// Waits until so many bytes may leave.
+    async fn pace(&self, bytes: u64) {
+        self.control.pace().begin(|| self.control.limits(), &self.clock, bytes).await;
+    }
+}
+
 impl Work {
     /// Does it. May be dropped at any moment: the store has then got some of it or not, and
     /// what is asked of it again is there already.
     pub fn attempt(self, errand: &Errand) -> BoxFuture<'static, Outcome> {
-        let Errand { store, prefix, boot, concurrency, status } = errand.clone();
+        let errand = errand.clone();
         Box::pin(async move {
+            let Errand { store, prefix, boot, concurrency, status, .. } = &errand;
             match self {
                 Self::Probe => {
-                    let result = probe(&*store, &prefix, boot).await;
+                    let result = probe(&**store, prefix, *boot).await;
                     if result.is_err() {
-                        count(&status, &result);
+                        count(status, &result);
                     }
                     Outcome::Probed(result.map(|report| report.honours_conditions))
                 }
                 Self::Key(key) => {
-                    let result = publish_key(&*store, &prefix, &key).await;
+                    let result = publish_key(&**store, prefix, &key).await;
                     if result.is_err() {
-                        count(&status, &result);
+                        count(status, &result);
                     }
                     Outcome::Published(result.map(|_| ()))
                 }
                 Self::Objects(batch, indexes) => {
-                    let (store, moving, cell) = (&store, &batch, &status);
+                    let (errand, moving, refused) = (&errand, &batch, &AtomicBool::new(false));
+                    // A store that refuses one is not asked for all the others: it may need its rest.
                     let put = |index: usize| async move {
-                        (index, put_object(&**store, moving, index, cell).await)
+                        if !refused.load(Ordering::Relaxed) {
+                            errand.pace(moving.manifest.objects[index].bytes).await;
+                        }
+                        if refused.load(Ordering::Relaxed) {
+                            return None;
+                        }
+                        let result = put_object(&*errand.store, moving, index, &errand.status).await;
+                        if result.as_ref().is_err_and(|error| error.advice != Advice::GiveUp) {
+                            refused.store(true, Ordering::Relaxed);
+                        }
+                        Some((index, result))
                     };
-                    let sending = stream::iter(indexes).map(put).buffer_unordered(concurrency);
-                    let results = sending.collect::<Vec<_>>().await;
+                    let sending = stream::iter(indexes).map(put).buffer_unordered(*concurrency);
+                    let results = sending.filter_map(std::future::ready).collect::<Vec<_>>().await;
                     Outcome::Objects(batch, results)
                 }
                 Self::Manifest(batch) => {
@@ -92,8 +116,9 @@ impl Work {
                         sha256: merkle::sha256(&batch.note),
                         kind: ObjectKind::Manifest,
                     };
+                    errand.pace(object.length).await;
                     let result = store.create(object).await;
-                    count(&status, &result);
+                    count(status, &result);
                     Outcome::Manifest(batch, result)
                 }
             }

@@ -2,6 +2,7 @@
 //! and the settings that have no part in what was packed.
 
 use super::destination::Destination;
+use super::pace::{Limits, Pace};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -16,6 +17,8 @@ pub struct ShipSettings {
     pub retention: Duration,
     /// At most so many objects of one batch are under way at once; at least one.
     pub concurrency: usize,
+    /// How fast objects may leave.
+    pub limits: Limits,
     /// Counts how often the store was replaced.
     pub(super) way: u64,
 }
@@ -26,6 +29,7 @@ impl std::fmt::Debug for ShipSettings {
             .field("store", &self.store.place())
             .field("retention", &self.retention)
             .field("concurrency", &self.concurrency)
+            .field("limits", &self.limits)
             .finish()
     }
 }
@@ -41,12 +45,17 @@ struct Inner {
     paused: watch::Sender<bool>,
     woken: Notify,
     settings: Mutex<ShipSettings>,
+    pace: Pace,
 }
 
 impl ShipperControl {
     pub(super) fn new(settings: ShipSettings) -> Self {
-        let inner =
-            Inner { paused: watch::Sender::new(false), woken: Notify::new(), settings: Mutex::new(settings) };
+        let inner = Inner {
+            paused: watch::Sender::new(false),
+            woken: Notify::new(),
+            settings: Mutex::new(settings),
+            pace: Pace::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -93,6 +102,16 @@ impl ShipperControl {
     /// Changes the settings. It does not end a back-off; see [`Self::retry`].
     pub fn change(&self, change: impl FnOnce(&mut ShipSettings)) {
         change(&mut self.lock());
+    }
+
+    /// What has left so far, and who waits.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.inner.pace
+    }
+
+    /// How fast objects may leave now.
+    pub(super) fn limits(&self) -> Limits {
+        self.lock().limits
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<bool> {

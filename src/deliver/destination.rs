@@ -99,7 +99,7 @@ impl Cause {
                 "Check the destination's key, token or role (its trust and external id); they are read again at each attempt."
             }
             Self::Permission => "Allow this identity or user to create objects at the destination.",
-            Self::NotFound => "Create the bucket, container or directory, or correct its name.",
+            Self::NotFound => "Create the bucket, container, directory or stream, or correct its name.",
             Self::WrongRegion => "Set the destination's region to the one that the bucket lies in.",
             Self::Policy => {
                 "Change the store's policy or locks, or the destination's settings, so that this write is allowed."
@@ -170,6 +170,11 @@ pub trait Destination: Send + Sync {
 
     /// Where it is, for people: no secrets.
     fn place(&self) -> String;
+
+    /// What it means when an attempt has no answer at all.
+    fn silence(&self) -> Cause {
+        Cause::Network
+    }
 
     /// When the credentials used last run out, in Unix microseconds; `None`: not known, or never.
     fn credentials_expire(&self) -> Option<u64> {

@@ -67,6 +67,10 @@ impl Destination for DirStore {
         })
     }
 
+    fn silence(&self) -> Cause {
+        Cause::ServerError
+    }
+
     fn place(&self) -> String {
         self.options.path.display().to_string()
     }

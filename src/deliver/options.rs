@@ -3,6 +3,8 @@
 use super::azure::AzureOptions;
 use super::dir::DirOptions;
 use super::gcs::GcsOptions;
+use super::nats::NatsOptions;
+use super::pace::Limits;
 use super::s3::S3Options;
 use crate::format::FormatOptions;
 use crate::pack::{Filter, Schedule};
@@ -43,6 +45,10 @@ pub struct DestinationOptions {
     pub owners: Vec<String>,
     /// At most so many objects are under way at once, each with a buffer of its own.
     pub concurrency: usize,
+    /// How fast objects may leave.
+    pub limits: Limits,
+    /// Whether it is served at all.
+    pub enabled: bool,
 }
 
 /// The kind of store and its own settings.
@@ -56,6 +62,8 @@ pub enum Store {
     Azure(Box<AzureOptions>),
     /// A bucket of Google Cloud Storage.
     Gcs(Box<GcsOptions>),
+    /// A stream of NATS JetStream.
+    Nats(Box<NatsOptions>),
 }
 
 impl DestinationOptions {
@@ -79,6 +87,8 @@ impl DestinationOptions {
             retention_days: None,
             owners: Vec::new(),
             concurrency: 4,
+            limits: Limits::default(),
+            enabled: true,
         }
     }
 }

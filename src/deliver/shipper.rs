@@ -7,6 +7,7 @@ use super::attempt::{Errand, Outcome, Work};
 use super::control::{ShipSettings, ShipperControl};
 use super::destination::{Advice, Created, Destination, PutError};
 use super::expiry::Expiry;
+use super::pace::Limits;
 use super::state::{Effect, Event, Phase, State, is_expired};
 use super::status::StatusCell;
 use crate::clock::Clock;
@@ -52,6 +53,8 @@ pub struct Shipper {
     way: u64,
     /// What of the batch under way has arrived: its number and objects.
     arrived: (u64, HashSet<usize>),
+    /// Objects that had arrived when time was let pass last.
+    seen: u64,
     expiry: Expiry,
 }
 
@@ -72,7 +75,13 @@ impl Shipper {
             status.place = store.place();
             status.begun = clock.unix_microseconds();
         });
-        let control = ShipperControl::new(ShipSettings { store, retention, concurrency: CONCURRENT, way: 0 });
+        let control = ShipperControl::new(ShipSettings {
+            store,
+            retention,
+            concurrency: CONCURRENT,
+            limits: Limits::default(),
+            way: 0,
+        });
         Self {
             prefix: prefix.to_owned(),
             boot,
@@ -86,14 +95,37 @@ impl Shipper {
             keys: Vec::new(),
             way: 0,
             arrived: (0, HashSet::new()),
+            seen: 0,
             expiry: Expiry::default(),
         }
+    }
+
+    /// Goes on with the counts of a shipper before it.
+    #[must_use]
+    pub fn with_status(mut self, status: Arc<StatusCell>) -> Self {
+        let fresh = self.status.snapshot();
+        status.change(|status| {
+            (status.name, status.place) = (fresh.name, fresh.place);
+            if status.begun == 0 {
+                status.begun = fresh.begun;
+            }
+        });
+        self.seen = status.snapshot().delivered_objects;
+        self.status = status;
+        self
     }
 
     /// Sends at most so many objects at once; at least one.
     #[must_use]
     pub fn with_concurrency(self, objects: usize) -> Self {
         self.control.change(|settings| settings.concurrency = objects.max(1));
+        self
+    }
+
+    /// Sends no faster than this.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        self.control.change(|settings| settings.limits = limits);
         self
     }
 
@@ -193,7 +225,7 @@ impl Shipper {
                 }
             }
         };
-        self.event(Event::Begun);
+        self.event(Event::Begun(self.control.settings().store.silence()));
         Next::Work(work)
     }
 
@@ -221,12 +253,19 @@ impl Shipper {
             boot: self.boot,
             concurrency,
             status: Arc::clone(&self.status),
+            control: self.control.clone(),
+            clock: self.clock.clone(),
         }
     }
 
     /// Lets time pass for the state machine: every second or so while an attempt runs, and
     /// after a pause.
     pub fn tick(&mut self, outbox: &Outbox) {
+        let arrived = self.status.snapshot().delivered_objects;
+        if arrived != self.seen || self.control.pace().holds_back() {
+            self.seen = arrived;
+            self.event(Event::Progress);
+        }
         self.event(Event::Tick);
         self.refresh(outbox);
     }

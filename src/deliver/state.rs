@@ -60,8 +60,8 @@ pub struct State {
     /// What is shown, unless paused.
     phase: Phase,
     paused: bool,
-    /// Since when an attempt runs.
-    attempt: Option<Duration>,
+    /// Since when an attempt runs without a sign of the store, and what that would mean.
+    attempt: Option<(Duration, Cause)>,
     /// Failures since the last success.
     pub trouble: Option<Trouble>,
 }
@@ -69,8 +69,10 @@ pub struct State {
 /// What happens to a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An attempt begins.
-    Begun,
+    /// An attempt begins; the cause, should nothing answer it.
+    Begun(Cause),
+    /// The attempt that runs has come further, or is held back by the gateway itself.
+    Progress,
     /// An object arrived, or was there.
     Arrived,
     /// The store refused.
@@ -107,7 +109,12 @@ impl State {
     pub fn step(mut self, event: Event, now: Duration, random: f64) -> (Self, Vec<Effect>) {
         let mut effects = Vec::new();
         match event {
-            Event::Begun => self.attempt = self.attempt.or(Some(now)),
+            Event::Begun(silence) => self.attempt = self.attempt.or(Some((now, silence))),
+            Event::Progress => {
+                if let Some((since, _)) = &mut self.attempt {
+                    *since = now;
+                }
+            }
             Event::Arrived => {
                 self.attempt = None;
                 self.trouble = None;
@@ -117,7 +124,7 @@ impl State {
                 self.phase = Phase::Delivering;
             }
             Event::Refused(error) => {
-                let begun = self.attempt.take().unwrap_or(now);
+                let begun = self.attempt.take().map_or(now, |(begun, _)| begun);
                 let (since, attempts) = self.trouble.as_ref().map_or((begun, 0), |t| (t.since, t.attempts));
                 let attempts = attempts.saturating_add(1);
                 effects.push(Effect::RetryAfter(pause(attempts, error.advice, random)));
@@ -127,13 +134,12 @@ impl State {
             Event::Resume => self.paused = false,
             Event::Tick => {
                 // A store that does not answer at all fails too.
-                if let Some(begun) = self.attempt
+                if let Some((begun, silence)) = self.attempt
                     && self.trouble.is_none()
                     && now.saturating_sub(begun) >= FAILING_AFTER
                 {
                     let words = format!("no answer for {} s", now.saturating_sub(begun).as_secs());
-                    self.trouble =
-                        Some(Trouble { cause: Cause::ServerError, words, since: begun, attempts: 0 });
+                    self.trouble = Some(Trouble { cause: silence, words, since: begun, attempts: 0 });
                 }
             }
         }
@@ -191,9 +197,22 @@ mod tests {
         let (state, effects) = run(&[(0, Event::Arrived), (1, refused()), (2, refused()), (3, refused())]);
         assert_eq!((state.phase(), effects), (Phase::Failing, vec![Effect::NoticeFailing]));
         assert_eq!(run(&[(0, Event::Arrived), (1, refused()), (31, Event::Tick)]).0.phase(), Phase::Failing);
-        let hanging = run(&[(0, Event::Arrived), (1, Event::Begun), (31, Event::Tick)]).0;
+        let hanging = run(&[(0, Event::Arrived), (1, Event::Begun(Cause::Network)), (31, Event::Tick)]).0;
         assert_eq!(hanging.phase(), Phase::Failing);
-        assert_eq!(hanging.trouble.unwrap().words, "no answer for 30 s");
+        let trouble = hanging.trouble.unwrap();
+        assert_eq!((trouble.cause, &trouble.words[..]), (Cause::Network, "no answer for 30 s"));
+    }
+
+    #[test]
+    fn a_long_attempt_that_gets_on_is_no_failure_and_one_that_stops_is() {
+        let begun = (0, Event::Begun(Cause::Network));
+        let mut events = vec![(0, Event::Arrived), begun];
+        events.extend((1..200).flat_map(|second| [(second, Event::Progress), (second, Event::Tick)]));
+        assert_eq!(run(&events).0.phase(), Phase::Delivering);
+        events.push((228, Event::Tick));
+        assert_eq!(run(&events).0.phase(), Phase::Delivering);
+        events.push((229, Event::Tick));
+        assert_eq!(run(&events).0.phase(), Phase::Failing);
     }
 
     #[test]

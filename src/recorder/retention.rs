@@ -36,8 +36,20 @@ impl Progress {
 
     /// A destination's newest manifest has passed these.
     pub fn advance(&self, destination: &str, cursors: impl IntoIterator<Item = Cursor>) {
-        let cursors = cursors.into_iter().map(|cursor| (cursor.boot, cursor)).collect();
-        self.lock().insert(destination.to_owned(), cursors);
+        // One that was taken away meanwhile does not come back by its last word.
+        if let Some(known) = self.lock().get_mut(destination) {
+            *known = cursors.into_iter().map(|cursor| (cursor.boot, cursor)).collect();
+        }
+    }
+
+    /// A further destination will read, from the oldest that is there on.
+    pub fn add(&self, destination: &str) {
+        self.lock().entry(destination.to_owned()).or_default();
+    }
+
+    /// A destination reads no more: nothing is kept for it.
+    pub fn remove(&self, destination: &str) {
+        self.lock().remove(destination);
     }
 
     fn all(&self) -> Vec<Cursors> {

@@ -5,6 +5,7 @@ use super::{Item, Table};
 use crate::config::reference::{Absent, Key, Kind};
 use crate::deliver::{AzureAuth, AzureOptions, GcsOptions};
 use crate::egress::{Proxy, Route};
+use std::net::IpAddr;
 
 /// Which types a key belongs to; keys that are not here belong to all.
 pub(crate) const TYPES_OF: &[(&str, &[&str])] = &[
@@ -28,16 +29,23 @@ pub(crate) const TYPES_OF: &[(&str, &[&str])] = &[
     ("storage_class", &["s3", "gcs", "azure"]),
     ("object_lock", &["s3"]),
     ("multipart_bytes", &["s3"]),
-    ("put_timeout", &["s3", "azure", "gcs"]),
+    ("put_timeout", &["s3", "azure", "gcs", "nats"]),
     ("container", &["azure"]),
     ("sas", &["azure"]),
     ("account_key", &["azure"]),
     ("client_id", &["azure"]),
-    ("credentials", &["gcs"]),
-    ("local_address", &["s3", "azure", "gcs"]),
+    ("credentials", &["gcs", "nats"]),
+    ("servers", &["nats"]),
+    ("subject", &["nats"]),
+    ("evidence_subject", &["nats"]),
+    ("stream", &["nats"]),
+    ("user", &["nats"]),
+    ("password", &["nats"]),
+    ("token", &["nats"]),
+    ("local_address", &["s3", "azure", "gcs", "nats"]),
     ("proxy", &["s3", "azure", "gcs"]),
     ("proxy_login", &["s3", "azure", "gcs"]),
-    ("ca", &["s3", "azure", "gcs"]),
+    ("ca", &["s3", "azure", "gcs", "nats"]),
 ];
 
 pub(super) const CONTAINER: Key = Key {
@@ -70,7 +78,7 @@ pub(super) const CREDENTIALS: Key = Key {
     absent: Absent::Unset(
         "`GOOGLE_APPLICATION_CREDENTIALS`, else the metadata server; none for an endpoint over http",
     ),
-    doc: "`gcs`: the JSON of a service account, of a workload identity federation (`external_account` with `file` or `url`) or of a user. Read again whenever a token is asked for.",
+    doc: "`gcs`: the JSON of a service account, of a workload identity federation (`external_account` with `file` or `url`) or of a user. Read again whenever a token is asked for. `nats`: the text of a `.creds` file.",
 };
 pub(super) const LOCAL_ADDRESS: Key = Key {
     name: "local_address",
@@ -82,13 +90,13 @@ pub(super) const PROXY: Key = Key {
     name: "proxy",
     kind: Kind::Other("URL"),
     absent: Absent::Unset("as `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say"),
-    doc: "Not `dir`: the proxy that leads to the store: `http://`, `https://` or `socks5://` with host and port. Metadata services of the machine are asked without it.",
+    doc: "`s3`, `azure`, `gcs`: the proxy that leads to the store: `http://`, `https://` or `socks5://` with host and port. Metadata services of the machine are asked without it.",
 };
 pub(super) const PROXY_LOGIN: Key = Key {
     name: "proxy_login",
     kind: Kind::Secret,
     absent: Absent::Unset("none"),
-    doc: "Not `dir`: `user:password` for that proxy.",
+    doc: "`s3`, `azure`, `gcs`: `user:password` for that proxy.",
 };
 pub(super) const CA: Key = Key {
     name: "ca",
@@ -133,12 +141,16 @@ pub(super) fn gcs(table: &Table<'_>) -> Option<GcsOptions> {
     bucket.map(|_| options)
 }
 
-/// Reads how the store is reached.
-pub(super) fn route(table: &Table<'_>) -> Route {
-    let local = table.take("local_address").and_then(|item| match item.text()?.value.parse() {
+pub(super) fn local_address(table: &Table<'_>) -> Option<IpAddr> {
+    table.take("local_address").and_then(|item| match item.text()?.value.parse() {
         Ok(ip) => Some(ip),
         Err(_) => item.refuse("is not an IP address", Some("write it like \"10.0.0.5\"")),
-    });
+    })
+}
+
+/// Reads how the store is reached.
+pub(super) fn route(table: &Table<'_>) -> Route {
+    let local = local_address(table);
     let proxy = table.take("proxy").and_then(|item| match item.text()?.value.parse::<Proxy>() {
         Ok(proxy) => Some(proxy),
         Err(error) => {

@@ -3,10 +3,11 @@
 use super::cloud::{self, TYPES_OF};
 use super::{At, Document, Item, Table};
 use super::{bucket, folder, role};
-use super::{filter, format};
+use super::{filter, format, nats};
 use crate::config::OWN_SOURCE;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::deliver::{DestinationOptions, DirOptions, Store, Timestamps};
+use crate::format::Dialect;
 use crate::pack::Schedule;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,9 +27,9 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "type",
-            kind: Kind::Choice(&["dir", "s3", "azure", "gcs"]),
+            kind: Kind::Choice(&["dir", "s3", "azure", "gcs", "nats"]),
             absent: Absent::Required,
-            doc: "The kind of store: `dir`, a folder; `s3`, a bucket of Amazon S3 or of a store with its API; `azure`, a container of Azure Blob Storage; `gcs`, a bucket of Google Cloud Storage.",
+            doc: "The kind of store: `dir`, a folder; `s3`, a bucket of Amazon S3 or of a store with its API; `azure`, a container of Azure Blob Storage; `gcs`, a bucket of Google Cloud Storage; `nats`, a stream of NATS JetStream.",
         },
         Key {
             name: "path",
@@ -62,6 +63,13 @@ pub(crate) static SECTION: Section = Section {
         cloud::ACCOUNT_KEY,
         cloud::CLIENT_ID,
         cloud::CREDENTIALS,
+        nats::SERVERS,
+        nats::SUBJECT,
+        nats::EVIDENCE_SUBJECT,
+        nats::STREAM,
+        nats::USER,
+        nats::PASSWORD,
+        nats::TOKEN,
         cloud::LOCAL_ADDRESS,
         cloud::PROXY,
         cloud::PROXY_LOGIN,
@@ -106,7 +114,7 @@ pub(crate) static SECTION: Section = Section {
             name: "interval",
             kind: Kind::Time(Duration::from_millis(100), DAY),
             absent: Absent::Value("\"3m\""),
-            doc: "Objects are made of what is there at least this often.",
+            doc: "Objects are made of what is there at least this often. `nats`: the default is `\"1s\"`.",
         },
         Key {
             name: "schedule",
@@ -118,7 +126,7 @@ pub(crate) static SECTION: Section = Section {
             name: "object_bytes",
             kind: Kind::Size(1 << 10, 1 << 30),
             absent: Absent::Value("\"64MiB\""),
-            doc: "Objects are made earlier when this much waits, before compression.",
+            doc: "Objects are made earlier when this much waits, before compression. `nats`: the default is `\"1MiB\"`.",
         },
         Key {
             name: "heartbeat",
@@ -131,6 +139,24 @@ pub(crate) static SECTION: Section = Section {
             kind: Kind::Count(1, 64),
             absent: Absent::Value("4"),
             doc: "At most so many objects are under way at once.",
+        },
+        Key {
+            name: "objects_per_second",
+            kind: Kind::Count(1, 1_000_000),
+            absent: Absent::Unset("no limit"),
+            doc: "Objects and manifests begin no faster than this, evenly spread.",
+        },
+        Key {
+            name: "bandwidth",
+            kind: Kind::Size(1 << 10, 1 << 40),
+            absent: Absent::Unset("no limit"),
+            doc: "Bytes a second, on average over objects: each begins when those before it are paid for. A single one is sent as fast as the way allows.",
+        },
+        Key {
+            name: "enabled",
+            kind: Kind::Flag,
+            absent: Absent::Value("true"),
+            doc: "`false`: it is judged, and otherwise as if it were not there. The spool keeps nothing for it; enabled again, it goes on with its chain, and what is gone meanwhile is accounted for in it. To halt delivery without losing anything, pause it (`docs/control.md`).",
         },
         Key {
             name: "retention",
@@ -165,8 +191,14 @@ pub(crate) struct Destination {
 
 pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     let name = table.name("name");
-    let format = table.take("format").and_then(|item| format::read(document, &item));
     let kind = table.choice("type");
+    let format = table.take("format").and_then(|item| {
+        let format = format::read(document, &item);
+        if kind == Some("nats") {
+            lines_only(&item, format.as_ref());
+        }
+        format
+    });
     let (store, path, bucket) = store(&table, kind);
     let region = match &store {
         Store::S3(options) => options.bucket.region.clone(),
@@ -174,6 +206,12 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
     };
     let mut options = DestinationOptions::new(name.as_ref().map_or("", |at| at.value.as_str()), store);
     options.region = region;
+    if kind == Some("nats") {
+        (options.interval, options.object_bytes) = (nats::INTERVAL, nats::OBJECT_BYTES);
+    }
+    options.limits.objects_per_second = table.count("objects_per_second");
+    options.limits.bytes_per_second = table.size("bandwidth").map(|at| at.value);
+    options.enabled = table.flag("enabled").unwrap_or(true);
     let named = table.take("sources").map(|item| {
         let elements = item.list();
         if elements.is_empty() {
@@ -267,6 +305,14 @@ fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, 
             let bucket = options.as_ref().map(at);
             (options.map_or(none, |options| Store::Gcs(Box::new(options))), None, bucket)
         }
+        Some("nats") => {
+            let options = nats::read(table);
+            let at = |options: &crate::deliver::NatsOptions| {
+                place(options.servers.first().map(String::as_str), options.subject.as_str())
+            };
+            let stream = options.as_ref().map(at);
+            (options.map_or(none, |options| Store::Nats(Box::new(options))), None, stream)
+        }
         Some(_) => {
             let path = bucket::required(table, "path").and_then(|item| item.path());
             let options = folder::read(table, path.as_ref().map_or("".as_ref(), |at| at.value.as_path()));
@@ -277,6 +323,18 @@ fn store(table: &Table<'_>, kind: Option<&str>) -> (Store, Option<At<PathBuf>>, 
             let path = table.take("path").and_then(|item| item.path());
             (none, path, None)
         }
+    }
+}
+
+/// A message is a line: there is nothing to a whole object but what its lines say.
+fn lines_only(item: &Item<'_>, format: Option<&crate::deliver::FormatOptions>) {
+    let Some(format) = format else { return };
+    let hint = Some("flat, ocsf and ecs have lines");
+    if !matches!(format.dialect, Dialect::Flat | Dialect::Ocsf(_) | Dialect::Ecs) {
+        item.refuse::<()>("has no lines that could be messages", hint);
+    }
+    if format.key.is_some() || format.compression.is_some() {
+        item.refuse::<()>("has a key or compression, and messages have neither", None);
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod log;
 pub(crate) mod meaning;
+mod nats;
 pub(crate) mod notify;
 pub(crate) mod redact;
 mod role;

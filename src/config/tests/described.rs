@@ -8,6 +8,7 @@ const SAMPLE: &str = include_str!("../../../proxy.toml");
 
 const AZURE: [&str; 2] = ["type = \"azure\"", "container = \"https://a.blob.core.windows.net/audit\""];
 const ROLE: &str = "role_arn = \"arn:aws:iam::111122223333:role/x\"\n";
+const NATS: [&str; 2] = ["type = \"nats\"", "servers = [\"nats://127.0.0.1:4222\"]"];
 const GCS: [&str; 2] = ["type = \"gcs\"", "bucket = \"audit\""];
 
 /// The type of destination that knows the key, where not every one does.
@@ -25,6 +26,7 @@ fn base(kind: Option<&str>) -> String {
         Some("s3") => BUCKET.to_owned(),
         Some("azure") => other(AZURE),
         Some("gcs") => other(GCS),
+        Some("nats") => other(NATS),
         _ => SMALL.to_owned(),
     }
 }
@@ -71,6 +73,8 @@ fn with_company(key: &str, line: &str) -> String {
         "session_token" => format!("{line}{id}{secret}"),
         "external_id" | "session_name" | "sts_endpoint" => format!("{line}{ROLE}"),
         "kms_key" => format!("{line}encryption = \"kms\"\n"),
+        "user" if line.starts_with("user") => format!("{line}password = {{ env = \"P\" }}\n"),
+        "password" if line.starts_with("password") => format!("{line}user = \"u\"\n"),
         _ => line.to_owned(),
     }
 }
@@ -78,7 +82,11 @@ fn with_company(key: &str, line: &str) -> String {
 /// `proxy.toml` with a store of this type for its folder.
 fn sample_of(kind: &str) -> String {
     let bucket = SAMPLE.replace("type = \"dir\"", &format!("type = {kind:?}"));
-    let place = if kind == "azure" { "# container = " } else { "# bucket = " };
+    let place = match kind {
+        "azure" => "# container = ",
+        "nats" => "# servers = ",
+        _ => "# bucket = ",
+    };
     bucket.replace("path = \"onrecord-objects\"\n", "").replace(place, &place[2..])
 }
 
@@ -178,7 +186,7 @@ fn commented_keys_of_proxy_toml_are_valid_and_those_with_a_default_show_it() {
     let (folder, tls) = (valid(SAMPLE), valid(&with_tls(SAMPLE)));
     let jwt = valid(&sample_jwt());
     for (section, key, commented) in sample_keys() {
-        if !commented || key == "bucket" || key == "container" {
+        if !commented || key == "bucket" || key == "container" || key == "servers" {
             continue;
         }
         let kind = type_of(&section, &key);
@@ -250,6 +258,7 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         },
         (Kind::Address, _) => "\"127.0.0.1:7777\"".into(),
         (Kind::Secret, _) => "{ env = \"OTHER\" }".into(),
+        (Kind::List(_), "servers") => "[\"nats://other.test:4222\"]".into(),
         (Kind::List(_), "routes") => "[{ template = \"/things/:id\", class = \"strict\" }]".into(),
         (Kind::List(_), "sources") => "[\"cma\"]".into(),
         (Kind::List(_), "tokens") => {

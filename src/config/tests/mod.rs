@@ -7,6 +7,7 @@ mod formats;
 mod refused;
 mod reloaded;
 mod stores;
+mod streams;
 
 use super::{Config, Problems, parse};
 use std::path::Path;

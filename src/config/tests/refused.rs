@@ -69,7 +69,7 @@ listen = "0.0.0.0:9464"
         "10: source[0].upstream: must not hold a query or fragment (hint: leave out what follows ? or #)",
         "11: source[0].catalogues[0]: is neither a preset nor a catalogue file (hint: did you mean contentful-management?",
         "14: spool.bytes: has no known unit; units are B, KiB, MiB, GiB, TiB",
-        "18: destination[0].type: must be one of dir, s3, azure, gcs (hint: did you mean \"s3\"?)",
+        "18: destination[0].type: must be one of dir, s3, azure, gcs, nats (hint: did you mean \"s3\"?)",
         "19: destination[0].path: overlaps with spool.dir",
         "22: admin.listen: must be a loopback address",
     ] {
@@ -323,7 +323,7 @@ fn a_destination_is_judged_key_by_key() {
         (destination("prefix = \"../\""), "segments"),
         (
             SMALL.replace("\"dir\"", "\"kafka\""),
-            "must be one of dir, s3, azure, gcs (hint: not in this build yet)",
+            "must be one of dir, s3, azure, gcs, nats (hint: not in this build yet)",
         ),
         (SMALL.replace("path = \"objects\"", ""), "destination[0].path: is missing"),
         (destination("concurrency = 0"), "must be from 1 to 64"),

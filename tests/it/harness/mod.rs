@@ -11,11 +11,13 @@ pub(crate) mod h2_origin;
 pub(crate) mod issuer;
 pub(crate) mod load;
 pub(crate) mod moto;
+pub(crate) mod nats;
 pub(crate) mod origin;
 pub(crate) mod records;
 pub(crate) mod services;
 pub(crate) mod stores;
 pub(crate) mod tls;
+pub(crate) mod wild;
 
 use std::time::{Duration, Instant};
 
