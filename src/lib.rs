@@ -27,7 +27,8 @@
 //! * No credential leaves the request path.
 //!
 //! # Who may import whom
-//! Lowest first: `bucket` `call` `clock` `error_chain` `http1` `metrics` `record` `secret` `timer`, then
+//! Lowest first: `bucket` `call` `clock` `error_chain` `http1` `metrics` `patterns` `record` `secret`
+//! `timer`, then
 //! `routes` `format` `identity` `spool`, then `inspect`, then `capture` `journal` `recorder`
 //! `enrich` `pack` `deliver` `evidence` `health` `notify`, then
 //! `proxy` `server`, then `config` `admin`, then `app` `cli`. A test reads the imports and
@@ -55,6 +56,7 @@ pub mod journal;
 pub mod metrics;
 pub mod notify;
 pub mod pack;
+pub mod patterns;
 pub mod proxy;
 pub mod record;
 pub mod recorder;

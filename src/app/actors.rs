@@ -82,11 +82,12 @@ impl Actors {
         Ok(Arc::new(Self {
             directory: Arc::new(ArcSwapOption::new(directory)),
             file: Mutex::new(file),
-            sources: Arc::new(ArcSwap::from_pointee(sources(config, desk.facts()))),
+            sources: Arc::new(ArcSwap::from_pointee(sources(config, desk.facts())?)),
             facts: desk.facts().clone(),
             learned,
             dir,
-            privacy: Privacy::new(config.actors.names, config.actors.emails, Arc::clone(&fingerprinter)),
+            privacy: Privacy::new(config.actors.names, config.actors.emails, Arc::clone(&fingerprinter))
+                .hashing(&config.redact.hash),
             handovers: desk.handovers().clone(),
             desk: Mutex::new(Some(desk)),
             metrics: metrics.clone(),
@@ -123,9 +124,12 @@ impl Actors {
 
     /// Takes over what can change live, with the directory of the changed configuration.
     pub(super) fn reload(&self, config: &Config, directory: Option<Arc<Directory>>) {
+        match sources(config, &self.facts) {
+            Ok(sources) => self.sources.store(Arc::new(sources)),
+            Err(error) => tracing::error!(error = %Chain(&error), "who acts is told as before"),
+        }
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = File::of(config);
         self.directory.store(directory);
-        self.sources.store(Arc::new(sources(config, &self.facts)));
     }
 
     /// Reads the directory again whenever its file has changed, and keeps what was learned, for
@@ -200,13 +204,18 @@ fn tokens(source: &SourceConfig) -> Result<(String, TokenOptions), StartError> {
     Ok((source.options.name.clone(), TokenOptions { jwt, introspection, ask }))
 }
 
-fn sources(config: &Config, facts: &HashMap<String, Arc<Facts>>) -> SourceTable {
+fn sources(config: &Config, facts: &HashMap<String, Arc<Facts>>) -> Result<SourceTable, StartError> {
+    let patterns = site::patterns(config)?;
     let of = |source: &SourceConfig| {
         let name = &source.options.name;
-        let actors = SourceActors { order: source.identify.clone(), facts: facts.get(name).cloned() };
+        let actors = SourceActors {
+            order: source.identify.clone(),
+            facts: facts.get(name).cloned(),
+            patterns: patterns.clone(),
+        };
         (name.clone().into_bytes(), actors)
     };
-    config.sources.iter().map(of).collect()
+    Ok(config.sources.iter().map(of).collect())
 }
 
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {

@@ -44,6 +44,7 @@ use crate::capture::commit::Commits;
 use crate::capture::ring::RingReader;
 use crate::clock::Clock;
 use crate::config::{Config, Reload};
+use crate::enrich::ai_results::AiResults;
 use crate::error_chain::Chain;
 use crate::inspect::Inspector;
 use crate::journal::{Actor, Event, Journal};
@@ -173,8 +174,12 @@ impl Gateway {
         let signer = keys::signer(&config, &spool, &instance)?;
         let refusing = Arc::new(AtomicBool::new(false));
         let upstreams = upstreams::make(&config)?;
-        let inspector = Inspector::start(config.meaning.bodies, vec![Box::new(actors.learner())], &metrics)
-            .map_err(|source| StartError::Thread { what: "inspection thread", source })?;
+        let inspector = Inspector::start(
+            config.meaning.bodies,
+            vec![Box::new(actors.learner()), Box::new(AiResults::default())],
+            &metrics,
+        )
+        .map_err(|source| StartError::Thread { what: "inspection thread", source })?;
         let queue = inspector.queue();
         let clients = entrances.clients();
         let site = Arc::new(site::build(&config, &actors, &refusing, &queue, &metrics, &upstreams, clients)?);

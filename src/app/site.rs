@@ -11,6 +11,7 @@ use crate::config::{CatalogueRef, Config, SourceConfig};
 use crate::enrich::actor::Identify;
 use crate::inspect::{BodyPlans, Queue};
 use crate::metrics::Families;
+use crate::patterns::Patterns;
 use crate::proxy::{OddPaths, SourceOptions, UpstreamShared};
 use crate::routes::{Catalogue, CatalogueFormat, CatalogueProblem, Pointers, Route, RouteTable};
 use crate::server::SiteOptions;
@@ -28,6 +29,7 @@ pub(super) fn build(
     upstreams: &[Arc<UpstreamShared>],
     clients: Option<Arc<ClientTable>>,
 ) -> Result<SiteOptions, StartError> {
+    let patterns = patterns(config)?;
     let sources = config.sources.iter().map(|source| {
         let routes = Arc::new(routes(source)?);
         let mut options = source.options.clone();
@@ -46,13 +48,16 @@ pub(super) fn build(
             trusted_proxies: options.trusted_proxies.clone(),
             actor: actor_rules(&options, &routes)?,
             redactor: Arc::new(Redactor::new(redacted)),
+            patterns: patterns.clone(),
             fingerprinter: Arc::clone(&actors.fingerprinter),
             tokens: actors.handover(&options.name),
             labels,
             collector: metrics.requests.clone(),
             durabilities,
             inspection: (config.meaning.bodies.bytes > 0).then(|| Inspection {
-                plans: Arc::new(BodyPlans::new(&routes, &|route| more(source, route))),
+                plans: Arc::new(
+                    BodyPlans::new(&routes, &|route| more(source, route)).with_patterns(patterns.clone()),
+                ),
                 queue: queue.clone(),
             }),
             routes,
@@ -66,6 +71,17 @@ pub(super) fn build(
         refusing: Arc::clone(refusing),
         clients,
     })
+}
+
+/// What the operator's patterns take out of records; `None` without any.
+///
+/// # Errors
+/// Never with a configuration that was read: each was compiled then.
+pub(super) fn patterns(config: &Config) -> Result<Option<Arc<Patterns>>, StartError> {
+    let redact = &config.redact;
+    let patterns = Patterns::new(&redact.patterns, &redact.query_patterns);
+    let patterns = patterns.map_err(|error| StartError::Key { key: "[redact]", why: error.to_string() })?;
+    Ok(patterns.map(Arc::new))
 }
 
 /// What is looked for in bodies beside what the catalogue wants of them.

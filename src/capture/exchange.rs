@@ -15,6 +15,7 @@ use super::ring::Slot;
 use super::source::{Described, Source};
 use super::wait::CommitWait;
 use crate::inspect::Wants;
+use crate::patterns::Patterns;
 use crate::record::{ErrorType, EventId, Field, Outcome, RecordWriter};
 use crate::timer::{Timer, Timers};
 use std::cell::{Cell, RefCell};
@@ -108,6 +109,12 @@ impl Account {
         self.upstream_address.borrow_mut().take();
         self.wants.set(described.wants);
         self.upstream_reached.borrow_mut().take();
+    }
+
+    /// Takes out of what is known so far what the operator's patterns find.
+    #[cold]
+    pub(super) fn rewrite(&self, patterns: &Patterns) {
+        patterns.rewrite(&mut self.record.borrow_mut());
     }
 
     /// The exchange's deadline.

@@ -84,6 +84,7 @@ impl Source {
             plans: Arc::clone(&inspection.plans),
             route: index,
             settled,
+            quiet: is_quiet,
             request,
             response: bodies.response,
             reservation,

@@ -7,6 +7,7 @@
 //! waits, or makes a system call.
 
 pub mod actor;
+mod address;
 mod body;
 pub mod cache_status;
 mod client_limits;

@@ -4,6 +4,7 @@
 //! fields straight into the record's bytes; there is no struct of strings in between.
 
 use super::actor::{ActorRules, Claims, Fingerprinter};
+use super::address::{parse_hop, write_address};
 use super::cache_status::cache_status;
 use super::durability::{Durabilities, Durability};
 use super::exchange::Exchange;
@@ -16,6 +17,7 @@ use super::traceparent::parse_traceparent;
 use crate::identity::{Handover, Presenter};
 use crate::inspect::Wants;
 use crate::metrics::{RequestCollector, RouteLabel, SourceLabels, SourceStats};
+use crate::patterns::Patterns;
 use crate::record::{Field, RecordWriter};
 use crate::routes::{Action, Matched, RequestVariants, Route, RouteIndex, RouteTable, Settled, paths};
 use http::header::{HeaderMap, HeaderName, ORIGIN, REFERER, USER_AGENT};
@@ -50,6 +52,8 @@ pub struct SourcePlan {
     pub routes: Arc<RouteTable>,
     /// Takes secrets out of queries.
     pub redactor: Arc<Redactor>,
+    /// Takes out what the operator's patterns find, if there are any.
+    pub patterns: Option<Arc<Patterns>>,
     /// Makes fingerprints of credentials.
     pub fingerprinter: Arc<Fingerprinter>,
     /// Where its tokens are judged, if they are.
@@ -170,6 +174,10 @@ impl Source {
         let matched = self.plan.routes.find(asked.unwrap_or(method).as_bytes(), path);
         let route = matched.as_ref().map(|matched| self.plan.routes.route(matched.route));
         let shown = route.map_or(Cow::Borrowed(path), |route| route.redacted(path, REDACTED));
+        let shown = match &self.plan.patterns {
+            None => shown,
+            Some(patterns) => Cow::Owned(patterns.path(&shown).into_owned()),
+        };
         let row = self.plan.labels.row(matched.as_ref().map(|matched| matched.route.0), method);
         let described = Described {
             route: matched.as_ref().map(|matched| matched.route),
@@ -189,6 +197,9 @@ impl Source {
         let exchange = lane.begin(self, described, &intent, |writer| {
             self.describe(request, peer, matched.as_ref(), writer);
         });
+        if let Some(patterns) = &self.plan.patterns {
+            exchange.account().rewrite(patterns);
+        }
         if described.wants.any() {
             self.begin_inspection(described, request.headers(), exchange.account());
         }
@@ -320,9 +331,11 @@ impl Source {
         }
         text(Field::Space, parameter(route.space));
         let default = || route.default_environment.as_deref().map(|name| Cow::Borrowed(name.as_bytes()));
-        text(Field::Environment, parameter(route.environment).or_else(default));
-        let from_query = || paths::query_value(query, route.resource_id_query.as_deref()?);
-        text(Field::ResourceId, parameter(route.resource).or_else(from_query));
+        let in_query = |name: &Option<String>| paths::query_value(query, name.as_deref()?);
+        let environment = parameter(route.environment).or_else(|| in_query(&route.environment_query));
+        text(Field::Environment, environment.or_else(default));
+        let id = parameter(route.resource).or_else(|| in_query(&route.resource_id_query));
+        text(Field::ResourceId, id);
         writer.text(Field::ResourceType, &route.resource_type);
         if let Some(category) = route.category {
             writer.text(Field::Category, category.as_str());
@@ -377,7 +390,7 @@ impl Source {
     ) {
         if let Some((status, detail)) = cache_status(headers) {
             writer.integer(Field::CacheStatus, status as u64);
-            writer.bytes(Field::CacheDetail, detail);
+            writer.bytes(Field::CacheDetail, &self.clean(detail));
         }
         let route = described.route.map(|route| self.plan.routes.route(route));
         let of_route = route.and_then(|route| route.request_id_header.as_ref());
@@ -386,8 +399,13 @@ impl Source {
             None => self.plan.routes.request_id_headers().iter().find_map(|name| headers.get(name)),
         };
         if let Some(id) = request_id {
-            writer.bytes(Field::UpstreamRequestId, id.as_bytes());
+            writer.bytes(Field::UpstreamRequestId, &self.clean(id.as_bytes()));
         }
+    }
+
+    /// A text of the response without what the operator's patterns find.
+    fn clean<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+        self.plan.patterns.as_ref().map_or(Cow::Borrowed(text), |patterns| patterns.text(text))
     }
 
     /// Writes what only the end tells: the action, as far as the heads decide it. `has_body`:
@@ -458,43 +476,4 @@ fn percent_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(raw);
     }
     percent_encoding::percent_decode(raw).into()
-}
-
-/// One member of `X-Forwarded-For`: an address, with or without brackets and port.
-fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(hop).ok()?;
-    let address =
-        text.parse::<IpAddr>().or_else(|_| text.parse::<std::net::SocketAddr>().map(|both| both.ip()));
-    let address = address.ok().or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
-    address.map(|address| address.to_canonical())
-}
-
-fn write_address(address: IpAddr, writer: &mut RecordWriter<'_>) {
-    use std::io::Write;
-    let mut text = [0u8; 48];
-    let mut rest = &mut text[..];
-    // The longest address has 45 characters.
-    let _ = write!(rest, "{address}");
-    let unused = rest.len();
-    writer.bytes(Field::ClientAddress, &text[..text.len() - unused]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_forwarded_hop_may_have_brackets_and_a_port() {
-        for (text, address) in [
-            ("192.0.2.1", "192.0.2.1"),
-            ("192.0.2.1:80", "192.0.2.1"),
-            ("[2001:db8::1]:80", "2001:db8::1"),
-            ("[2001:db8::1]", "2001:db8::1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("::ffff:192.0.2.1", "192.0.2.1"),
-        ] {
-            assert_eq!(parse_hop(text.as_bytes()), address.parse().ok(), "{text}");
-        }
-        assert_eq!(parse_hop(b"unknown"), None);
-    }
 }

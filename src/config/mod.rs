@@ -31,7 +31,7 @@ pub use reload::Reload;
 use crate::capture::RingOptions;
 use crate::deliver::DestinationOptions;
 use crate::enrich::actor::Identify;
-use crate::enrich::privacy::Personal;
+use crate::enrich::privacy::{Hashed, Personal};
 use crate::identity::{AskOptions, IntrospectionOptions, JwtOptions};
 use crate::proxy::SourceOptions;
 use std::io::Read as _;
@@ -139,6 +139,12 @@ pub struct AcmeConfig {
 pub struct RedactOptions {
     /// Further names of query parameters, in lower case.
     pub query: Vec<String>,
+    /// Patterns of names of query parameters.
+    pub query_patterns: Vec<String>,
+    /// Patterns of what is hidden wherever it stands.
+    pub patterns: Vec<String>,
+    /// Attributes that are delivered as pseudonyms.
+    pub hash: Vec<Hashed>,
 }
 
 /// What is found out about requests beyond their heads (`[meaning]`).

@@ -52,13 +52,13 @@ impl Config {
         let mut running = self.clone();
         let mut out = Changes::default();
         compare!(out, "", running, new;
-            live: redact.query, actors.directory, log.level, admin.tokens, notify.after, notify.email, notify.webhooks;
+            live: redact.query, redact.query_patterns, redact.patterns, actors.directory, log.level, admin.tokens, notify.after, notify.email, notify.webhooks;
             restart: instance, server.workers, server.grace, server.flush, server.max_connections,
                 server.max_in_flight, acme.agreed, acme.options.directory, acme.options.contact,
                 acme.options.ca, acme.options.dir, client_limits.connections, client_limits.in_flight,
                 client_limits.requests_per_second, client_limits.burst, client_limits.clients, client_limits.exempt,
                 ring.dir, ring.bytes, spool.dir, spool.bytes, spool.when_full,
-                spool.segment_bytes, spool.segment_age, spool.sync_interval, meaning.bodies, meaning.session_gap,
+                spool.segment_bytes, spool.segment_age, spool.sync_interval, meaning.bodies, meaning.session_gap, redact.hash,
                 actors.fingerprint_key,
                 actors.fingerprint_key_name, actors.names, actors.emails, actors.learned_for, admin.listen,
                 admin.certificates, evidence.key,

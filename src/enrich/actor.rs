@@ -11,8 +11,10 @@ use super::learner;
 use super::privacy::Privacy;
 use crate::format::Enrichment;
 use crate::identity::{Fact, Facts, Learned, Reason, Who};
+use crate::patterns::Patterns;
 use crate::record::{Field, RecordView};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,6 +82,8 @@ pub struct SourceActors {
     pub order: Vec<Identify>,
     /// What is found out about its tokens; `None`: they are not judged.
     pub facts: Option<Arc<Facts>>,
+    /// Takes out what the operator's patterns find.
+    pub patterns: Option<Arc<Patterns>>,
 }
 
 /// How actors are known, by the name of the source.
@@ -146,7 +150,27 @@ impl Resolver {
         } else if is_known && let Some(directory) = directory {
             complete(directory, record, out);
         }
+        if let Some(patterns) = source.and_then(|source| source.patterns.as_deref()) {
+            clean(patterns, out);
+        }
         self.privacy.apply(record, out);
+    }
+}
+
+/// Takes out of what was found out what the operator's patterns find.
+fn clean(patterns: &Patterns, out: &mut Enrichment) {
+    let parts = [
+        &mut out.actor_id,
+        &mut out.actor_name,
+        &mut out.actor_email,
+        &mut out.actor_issuer,
+        &mut out.actor_app,
+        &mut out.actor_delegate,
+    ];
+    for text in parts.into_iter().flatten() {
+        if let Cow::Owned(hidden) = patterns.text(text.as_bytes()) {
+            *text = String::from_utf8_lossy(&hidden).into_owned();
+        }
     }
 }
 

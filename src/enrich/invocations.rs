@@ -1,7 +1,8 @@
 //! Writes that follow an AI Action: the same actor saves an entry for which it has just invoked
 //! one (`origin.evidence`: `invocation:entity`).
 //!
-//! The platform does not mark what is saved, and nothing here compares texts, so this is a
+//! The platform does not mark what is saved, and texts are compared elsewhere
+//! ([`super::ai_results`]): this is a
 //! hint and no more: it stands last in the evidence, and `origin.type` does not follow it.
 
 use crate::format::Enrichment;

@@ -2,6 +2,7 @@
 //! records themselves.
 
 pub mod actor;
+pub mod ai_results;
 pub mod directory;
 pub mod invocations;
 pub mod learner;

@@ -6,6 +6,7 @@
 //!
 //! | type | evidence |
 //! | --- | --- |
+//! | `ai_action` | `invocation:text`: what is saved is what an AI Action made ([`super::ai_results`]) |
 //! | `ai_action` `ai_bulk` | `route:ai`: the row calls an AI feature (`ai`, and an action that invokes; `bulk` too) |
 //! | `ai_action` | `header:x-contentful-ai-actions-platform`, `header:x-contentful-async-ai-action` |
 //! | `ai_agent` | `header:x-contentful-user-agent-tool` with an MCP server, `user_agent:` of a known agent or of MCP |
@@ -15,6 +16,7 @@
 //!
 //! A request of which none applies has no origin: nobody guesses.
 
+use super::ai_results;
 use crate::record::{Field, RecordView};
 use crate::routes::Route;
 
@@ -109,6 +111,9 @@ pub fn origin(
     };
     let flags = record.integer(Field::RouteFlags).unwrap_or(0);
     let is = |flag: u8| flags & u64::from(flag) != 0;
+    if record.all(Field::OriginEvidence).any(|evidence| evidence == ai_results::EVIDENCE.as_bytes()) {
+        tell(Origin::AiAction, ai_results::EVIDENCE);
+    }
     if is(Route::AI) && INVOKING.contains(&record.bytes(Field::Action).unwrap_or_default()) {
         tell(if is(Route::BULK) { Origin::AiBulk } else { Origin::AiAction }, "route:ai");
     }

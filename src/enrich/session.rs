@@ -47,6 +47,8 @@ impl Sessions {
     pub fn session(&mut self, record: &RecordView<'_>, actor: &[u8]) -> Option<[u8; 16]> {
         let is_write =
             !matches!(record.bytes(Field::Method)?, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"CONNECT");
+        // What is only validated changes nothing.
+        let is_write = is_write && record.bytes(Field::Action) != Some(b"validate");
         let resource = record.bytes(Field::ResourceId).filter(|id| !id.is_empty())?;
         let credential = record.bytes(Field::CredentialId).unwrap_or_default();
         let who = if actor.is_empty() { credential } else { actor };

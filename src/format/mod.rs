@@ -75,6 +75,9 @@ pub struct Enrichment {
     pub origin_evidence: Vec<&'static str>,
     /// `session.id`, the bytes of a UUID.
     pub session_id: Option<[u8; 16]>,
+    /// Fields that take the place of the record's own, in the byte form of a supplement
+    /// ([`crate::record::supplement`]). Encoders are given the record with these in it.
+    pub replaced: Vec<u8>,
 }
 
 /// Adds to a record what its own bytes don't say.

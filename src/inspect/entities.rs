@@ -4,11 +4,10 @@
 //! It counts for an hour, since others may change the container where the gateway does not
 //! see it, and no longer once a change of it passed whose body can't be read.
 
+use super::COUNTS_FOR;
 use super::states::Key;
 use std::collections::HashMap;
 
-/// So long a list that was seen counts, in microseconds.
-const COUNTS_FOR: u64 = 3_600_000_000;
 /// Containers that are kept in mind.
 const MOST: usize = 1024;
 

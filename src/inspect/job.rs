@@ -29,6 +29,8 @@ pub struct Job {
     pub route: RouteIndex,
     /// What the heads decide of its action.
     pub settled: Settled,
+    /// Nothing of it goes into the record.
+    pub quiet: bool,
     /// Its request body, if it had one that is wanted.
     pub request: Option<Taken>,
     /// Its response body, if it had one that is wanted.

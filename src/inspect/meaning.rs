@@ -142,7 +142,8 @@ fn read_entity<'v>(object: &'v Value, entity: &Entity) -> Option<(&'v str, &'v s
     Some((kind.unwrap_or(""), id))
 }
 
-fn text(value: &Value) -> Option<&str> {
+/// A text that may be an id or a name.
+pub(super) fn text(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| !text.is_empty() && text.len() <= MOST_ID)
 }
 

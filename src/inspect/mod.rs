@@ -47,6 +47,9 @@ pub use select::each;
 pub use take::{Bounds, Taken};
 pub use thread::{Exchange, Inspector, Watch};
 
+/// So long what a release or an AI Action was seen to hold counts, in microseconds.
+pub const COUNTS_FOR: u64 = 3_600_000_000;
+
 /// Settings of inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {

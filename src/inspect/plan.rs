@@ -1,7 +1,11 @@
 //! What is wanted of the bodies of each route.
 
+use super::COUNTS_FOR;
 use super::select::Selection;
-use crate::routes::{Pointers, Route, RouteIndex, RouteTable};
+use crate::patterns::Patterns;
+use crate::routes::{Pointers, Route, RouteIndex, RouteTable, is_safe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a route wants of an exchange. Looked at on the request path: one byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,12 +16,16 @@ impl Wants {
     const RESPONSE: u8 = 2;
     const TOLD: u8 = 4;
     const QUIET: u8 = 8;
+    /// The request's body is wanted while results of an AI feature are awaited.
+    const AWAITS: u8 = 16;
+    /// From an exchange with it on, results are awaited.
+    const ARMS: u8 = 32;
 
     /// Whether anything is wanted.
     #[inline]
     #[must_use]
     pub fn any(self) -> bool {
-        self.0 != 0
+        self.0 & !(Self::AWAITS | Self::ARMS) != 0
     }
 
     /// The request's body.
@@ -54,6 +62,10 @@ impl Wants {
 pub struct BodyPlans {
     wants: Vec<Wants>,
     plans: Vec<Option<Box<RoutePlan>>>,
+    patterns: Option<Arc<Patterns>>,
+    /// Until when results of an AI feature are awaited, in Unix microseconds; 0: none are, and
+    /// the largest number: one is on its way.
+    awaited: AtomicU64,
 }
 
 /// What is read of the bodies of one route.
@@ -73,6 +85,8 @@ pub(super) struct RoutePlan {
     pub(super) shows_only: bool,
     /// The catalogue itself wants nothing of the response: what it can't tell, no record lacks.
     pub(super) response_for_others: bool,
+    /// The same of the request.
+    pub(super) request_for_others: bool,
 }
 
 /// Where an entity is named.
@@ -106,6 +120,8 @@ impl BodyPlans {
             let mut plan = plan(route, &more(route));
             containers(table, route, &mut plan);
             plan.response_for_others = own.response.is_empty();
+            plan.request_for_others = own.request.is_empty();
+            route.ai_result_pointer.iter().for_each(|pointer| plan.response.add(pointer));
             plan.changes_state = !is_safe(&route.method) && stateful.contains(&route.resource_type.as_str());
             let nothing =
                 own.request.is_empty() && own.response.is_empty() && !plan.changes_state && !plan.recalls;
@@ -115,29 +131,65 @@ impl BodyPlans {
                 (!plan.response.is_empty(), Wants::RESPONSE),
                 (plan.changes_state || plan.recalls || plan.remembers && !plan.shows_only, Wants::TOLD),
                 (is_quiet, Wants::QUIET),
+                (!route.ai_saved_pointers.is_empty(), Wants::AWAITS),
+                (route.ai_result_pointer.is_some(), Wants::ARMS),
             ];
             let wants = bits.iter().filter(|(wanted, _)| *wanted).fold(0, |all, (_, bit)| all | bit);
+            route.ai_saved_pointers.iter().for_each(|pointer| plan.request.add(pointer));
             plans.wants.push(Wants(wants));
             plans.plans.push((wants != 0).then(|| Box::new(plan)));
         }
         plans
     }
 
+    /// Takes out of what is found what these patterns find.
+    #[must_use]
+    pub fn with_patterns(self, patterns: Option<Arc<Patterns>>) -> Self {
+        Self { patterns, ..self }
+    }
+
+    pub(super) fn patterns(&self) -> Option<&Patterns> {
+        self.patterns.as_deref()
+    }
+
     /// What this route wants.
     #[inline]
     #[must_use]
     pub fn wants(&self, route: RouteIndex) -> Wants {
-        self.wants.get(route.0 as usize).copied().unwrap_or_default()
+        let wants = self.wants.get(route.0 as usize).copied().unwrap_or_default();
+        if wants.0 & (Wants::AWAITS | Wants::ARMS) == 0 { wants } else { self.awaiting(wants) }
+    }
+
+    #[cold]
+    fn awaiting(&self, wants: Wants) -> Wants {
+        let awaited = self.awaited.load(Ordering::Relaxed);
+        if wants.0 & Wants::ARMS != 0 && awaited != u64::MAX {
+            self.awaited.store(u64::MAX, Ordering::Relaxed);
+        }
+        match wants.0 & Wants::AWAITS != 0 && awaited != 0 {
+            true => Wants(wants.0 & !(Wants::AWAITS | Wants::QUIET) | Wants::REQUEST),
+            false => wants,
+        }
+    }
+
+    /// Follows what was looked into: how long results are awaited behind the last invocation
+    /// or result.
+    pub(super) fn looked_into(&self, route: RouteIndex, start: u64) {
+        let Some(wants) = self.wants.get(route.0 as usize) else { return };
+        let awaited = self.awaited.load(Ordering::Relaxed);
+        let until = match () {
+            () if wants.0 & Wants::ARMS != 0 => start.saturating_add(COUNTS_FOR),
+            () if wants.0 & Wants::AWAITS == 0 => return,
+            () if awaited == u64::MAX => start.saturating_add(COUNTS_FOR),
+            () if awaited < start => 0,
+            () => return,
+        };
+        self.awaited.store(until, Ordering::Relaxed);
     }
 
     pub(super) fn plan(&self, route: RouteIndex) -> Option<&RoutePlan> {
         self.plans.get(route.0 as usize)?.as_deref()
     }
-}
-
-/// Methods that change nothing (RFC 9110 §9.2.1).
-fn is_safe(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
 fn plan(route: &Route, more: &Pointers) -> RoutePlan {
@@ -169,6 +221,7 @@ fn plan(route: &Route, more: &Pointers) -> RoutePlan {
             pointers.chain(when.request_body_equals.keys()).chain(when.request_body_contains.keys());
         pointers.filter(|pointer| !is_secret(pointer, &secret.request)).for_each(|p| plan.request.add(p));
     }
+    route.environment_pointer.iter().for_each(|pointer| plan.request.add(pointer));
     let in_response = [&route.resource_id_pointer, &route.state_pointer];
     for pointer in in_response.into_iter().flatten().filter(|p| !is_secret(p, &secret.response)) {
         plan.response.add(pointer);
@@ -250,6 +303,8 @@ mod tests {
     #[test]
     fn only_routes_that_need_a_body_want_one() {
         let (wants, plan) = of("PUT", "/spaces/:space/environments/:environment/entries/:entry");
+        assert!(!wants.any() && !wants.quiet() && plan.is_some(), "only while results are awaited");
+        let (wants, plan) = of("PUT", "/spaces/:space/environments/:environment/locales/:locale");
         assert!(!wants.any() && plan.is_none());
         let (wants, _) = of("POST", "/spaces/:space/environments/:environment/entries");
         assert!(wants.response() && !wants.request() && !wants.told());
@@ -257,6 +312,24 @@ mod tests {
         assert!(wants.response() && wants.request());
         let object = "/entities/items/*/sys".to_owned();
         assert_eq!(plan.unwrap().request_entities, [Entity { object, id: "id".to_owned() }]);
+    }
+
+    #[test]
+    fn bodies_of_entries_are_wanted_for_an_hour_from_an_invocation_on() {
+        let catalogue = Catalogue::preset("contentful-management").unwrap();
+        let table = RouteTable::build(&[catalogue], "api.contentful.com").unwrap();
+        let plans = BodyPlans::new(&table, &|_| Pointers::default());
+        let find = |method: &str, path: &str| table.find(method.as_bytes(), path.as_bytes()).unwrap().route;
+        let entry = find("PATCH", "/spaces/s/environments/e/entries/x");
+        let invoke = find("POST", "/spaces/s/environments/e/ai/actions/a/invoke");
+        assert!(!plans.wants(entry).any());
+        assert!(plans.wants(invoke).request());
+        assert!(plans.wants(entry).request() && !plans.wants(entry).quiet());
+        plans.looked_into(invoke, 10);
+        plans.looked_into(entry, 10 + COUNTS_FOR);
+        assert!(plans.wants(entry).request());
+        plans.looked_into(entry, 11 + COUNTS_FOR);
+        assert!(!plans.wants(entry).any());
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Bench {
             plans: Arc::clone(&self.plans),
             route: matched.route,
             settled,
+            quiet: self.plans.wants(matched.route).quiet(),
             request: take(told.body),
             response: take(told.response),
             reservation: queue.reserve().unwrap(),

@@ -33,6 +33,8 @@ pub struct Exchange<'a> {
     pub route: &'a Route,
     /// What it did, where that can be told.
     pub action: Option<Action>,
+    /// What the bodies name as affected: type and id.
+    pub named: &'a [(&'a str, &'a str)],
     /// The request's body, as far as it is wanted.
     pub request: Option<&'a Value>,
     /// The body of a successful response, as far as it is wanted.
@@ -154,7 +156,9 @@ impl Worker {
         let record = RecordView::parse(&job.record).ok()?;
         let (request, request_error) = part(self.read(job.request.as_ref(), &plan.request));
         let (response, response_error) = part(self.read(job.response.as_ref(), &plan.response));
-        let error = request_error.or(response_error.filter(|_| !plan.response_for_others));
+        let error = request_error
+            .filter(|_| !plan.request_for_others)
+            .or(response_error.filter(|_| !plan.response_for_others));
 
         self.supplement.clear();
         let mut out = RecordWriter::new(&mut self.supplement);
@@ -173,30 +177,45 @@ impl Worker {
         if let Some(id) = made {
             out.text(Field::ResourceId, id);
         }
+        let has_environment = record.bytes(Field::Environment).is_some_and(|name| !name.is_empty());
+        if let (Some(pointer), Some(request), false) = (&route.environment_pointer, &request, has_environment)
+            && let Some(name) = first(request, pointer).and_then(meaning::text)
+        {
+            out.text(Field::Environment, name);
+        }
         let mut named = meaning::named(plan, request.as_ref(), response.as_ref());
-        if let Some(key) = key.clone().filter(|_| plan.remembers) {
+        // What was only validated changes nothing.
+        let is_trial = action == Some(Action::Validate) && route.action != Action::Validate;
+        if let Some(key) = key.clone().filter(|_| plan.remembers && !is_trial) {
             let is_read =
                 request_error.or(response_error).is_none() && (request.is_some() || response.is_some());
             let named = is_read.then_some(&named[..]);
             remember_container(&mut self.containers, key, made, named, &record, &route.method);
         }
         let held = key.as_ref().filter(|_| plan.recalls && named.is_empty());
-        if let Some(held) = held.and_then(|key| self.containers.held(key, record.start())) {
+        // Its own copy: what is kept in mind changes below.
+        let recalled = held.and_then(|key| self.containers.held(key, record.start())).map(<[_]>::to_vec);
+        if let Some(held) = &recalled {
             named.extend(held.iter().map(|(kind, id)| (kind.as_str(), id.as_str())));
         }
         if !plan.shows_only {
             meaning::resources(&named, self.options.resources, &mut out);
         }
         let (request, response) = (request.as_ref(), response.as_ref());
-        let exchange = Exchange { record: &record, route, action, request, response };
-        for watch in &mut self.watches {
+        job.plans.looked_into(job.route, record.start());
+        let named = &named[..];
+        let exchange = Exchange { record: &record, route, action, named, request, response };
+        for watch in self.watches.iter_mut().filter(|_| !is_trial) {
             watch.see(&exchange, &mut out);
         }
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|_| !is_trial) {
             self.remember(key, route, plan, &exchange);
         }
-        if job.plans.wants(job.route).quiet() {
+        if job.quiet {
             return response_error;
+        }
+        if let Some(patterns) = job.plans.patterns() {
+            patterns.rewrite(&mut self.supplement);
         }
         self.frame.clear();
         let version = crate::record::wire::WIRE_VERSION;

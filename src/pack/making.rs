@@ -10,7 +10,7 @@ use super::packer::{PackError, PackReport};
 use super::partition::{Naming, Partition, Partitioner};
 use super::source::LogFrame;
 use crate::format::{Compression, Context, Encoder, Enrich, Enrichment, Entry, Framing};
-use crate::record::{Field, Gap, GapCause, Mark, RecordView, SELF_LANE};
+use crate::record::{Field, Gap, GapCause, Mark, RecordView, SELF_LANE, supplement};
 use crate::spool::frame::Kind;
 use crate::spool::fs::Fs;
 use std::collections::HashMap;
@@ -31,6 +31,8 @@ pub(super) struct Making<'a> {
     objects: Vec<OpenObject>,
     line: Vec<u8>,
     enrichment: Enrichment,
+    /// A record with the fields that enrichment replaces.
+    replaced: Vec<u8>,
     waiting: Waiting,
     /// The text of the boot whose frames are being read.
     boot: (uuid::Uuid, String),
@@ -59,6 +61,7 @@ impl<'a> Making<'a> {
             objects: Vec::new(),
             line: Vec::new(),
             enrichment: Enrichment::default(),
+            replaced: Vec::new(),
             waiting: Waiting::default(),
             boot: (uuid::Uuid::nil(), uuid::Uuid::nil().to_string()),
         }
@@ -220,7 +223,16 @@ impl<'a> Making<'a> {
         });
         let context = Context { instance, boot: &self.boot.1, lane, sequence };
         self.line.clear();
-        encoder.encode(&Entry { record, context, enrichment }, &mut self.line);
+        let mut entry = Entry { record, context, enrichment };
+        let replaced;
+        if let Some(known) = enrichment.filter(|known| !known.replaced.is_empty()) {
+            self.replaced.clear();
+            supplement::merge(&known.replaced, record.as_bytes(), &mut self.replaced)
+                .expect("both were written as fields, and the record was read");
+            replaced = RecordView::parse(&self.replaced).expect("a merge of what can be read can be read");
+            entry.record = &replaced;
+        }
+        encoder.encode(&entry, &mut self.line);
 
         let next = self.objects.len();
         let partition = self.partitioner.partition(record);

@@ -1,7 +1,7 @@
 //! Catalogues: the routes of an API as data.
 //!
 //! A catalogue is one JSON or TOML document: a head (`name`, `namespace`,
-//! `api_host`, `request_id_header`, `user_agent_header`, `organization`,
+//! `api_host`, `request_id_header`, `user_agent_header`, `validate_only_header`, `organization`,
 //! `space`, `environment`, `default_environment`, `origin_headers`,
 //! `api_key_headers`, `secret_query`, `secret_headers`, `categories`, `learn`) and
 //! `routes`. Only `name` and `routes` must be there; of a row, `method`,
@@ -46,6 +46,7 @@ pub struct Catalogue {
     pub(super) api_host: Option<String>,
     pub(super) request_id_header: Option<HeaderName>,
     pub(super) user_agent_header: Option<HeaderName>,
+    pub(super) validate_only_header: Option<HeaderName>,
     pub(super) origin_headers: Arc<[HeaderName]>,
     pub(super) api_key_headers: Vec<HeaderName>,
     pub(super) secret_query: Vec<String>,
@@ -145,6 +146,7 @@ fn read_catalogue(value: Value, place: Place, problems: &mut Vec<CatalogueProble
         api_host: head.take("api_host"),
         request_id_header: head.header("request_id_header"),
         user_agent_header: head.header("user_agent_header"),
+        validate_only_header: head.header("validate_only_header"),
         origin_headers: head.headers("origin_headers").into(),
         api_key_headers: head.headers("api_key_headers"),
         secret_query: head.take("secret_query").unwrap_or_default(),
@@ -214,6 +216,10 @@ fn read_row(
     let resource_id_query = row.take("resource_id_query");
     let resource_id_pointer = row.pointer("resource_id_pointer");
     let state_pointer = row.pointer("state_pointer");
+    let environment_query = row.take("environment_query");
+    let environment_pointer = row.pointer("environment_pointer");
+    let ai_result_pointer = row.pointer("ai_result_pointer");
+    let ai_saved_pointers = row.pointers("ai_saved_pointers");
     let replaces = row.take("replaces").unwrap_or(false);
     let affected_pointers: Pointers = row.take("affected_pointers").unwrap_or_default();
     let secret_pointers: Pointers = row.take("secret_pointers").unwrap_or_default();
@@ -262,6 +268,11 @@ fn read_row(
         secret_pointers,
         request_id_header: catalogue.request_id_header.clone(),
         user_agent_header: catalogue.user_agent_header.clone(),
+        validate_only_header: catalogue.validate_only_header.clone(),
+        environment_query,
+        environment_pointer,
+        ai_result_pointer,
+        ai_saved_pointers,
         origin_headers: Arc::clone(&catalogue.origin_headers),
         variants,
         secret_params,

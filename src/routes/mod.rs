@@ -22,5 +22,6 @@ pub use catalogue::{Catalogue, CatalogueFormat, PRESETS};
 pub use learn::{About, Learn};
 pub use meaning::{Action, Category};
 pub use problem::{CatalogueFault, CatalogueProblem};
+pub(crate) use route::is_safe;
 pub use route::{Pointers, RequestVariants, Route, Settled, Variant, When};
 pub use table::{Matched, RouteIndex, RouteTable};

@@ -109,6 +109,16 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// A list of JSON pointers.
+    pub(super) fn pointers(&mut self, key: &'static str) -> Vec<String> {
+        let pointers: Vec<String> = self.take(key).unwrap_or_default();
+        if let Some(wrong) = pointers.iter().find(|text| !text.starts_with('/')) {
+            let fault = format!("`{wrong}` is not a JSON pointer, such as /sys/id");
+            self.report(key, CatalogueFault::Form(fault));
+        }
+        pointers
+    }
+
     /// A placeholder, written `:name`; its name.
     pub(super) fn placeholder(&mut self, key: &'static str) -> Option<String> {
         let text: String = self.take(key)?;

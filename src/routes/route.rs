@@ -64,6 +64,16 @@ pub struct Route {
     pub variants: Vec<Variant>,
     /// Placeholders in whose place a secret stands.
     pub secret_params: Vec<String>,
+    /// A request with this header changes nothing, whatever its method: it is validated.
+    pub validate_only_header: Option<HeaderName>,
+    /// The query parameter that is `NS.environment.id` where the path has none.
+    pub environment_query: Option<String>,
+    /// JSON pointer to `NS.environment.id` in the request body, where neither path nor query has it.
+    pub environment_pointer: Option<String>,
+    /// JSON pointer in the response body to what an AI feature made.
+    pub ai_result_pointer: Option<String>,
+    /// JSON pointers in the request body to what may be such a result, saved.
+    pub ai_saved_pointers: Vec<String>,
     /// What its responses tell of who acts.
     pub learn: Vec<Arc<Learn>>,
 }
@@ -112,7 +122,11 @@ pub struct When {
 
 /// The variants of a route that the request's head leaves possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RequestVariants(u32);
+pub struct RequestVariants {
+    possible: u32,
+    /// The request is only to be validated.
+    validates: bool,
+}
 
 impl Route {
     /// A bit of [`Route::flags`]: credentials, rights, or loss of whole parts are at stake.
@@ -131,7 +145,9 @@ impl Route {
             let absent = when.request_header_absent.as_ref().is_none_or(|name| !request.contains_key(name));
             possible |= u32::from(absent) << bit;
         }
-        RequestVariants(possible)
+        let value = self.validate_only_header.as_ref().and_then(|name| request.get(name));
+        let validates = value.is_some_and(|value| !matches!(value.as_bytes(), b"false" | b"0"));
+        RequestVariants { possible, validates: validates && !is_safe(&self.method) }
     }
 
     /// The path of a request of this route, its secrets redacted; one load for a route without.
@@ -153,10 +169,13 @@ impl Route {
     /// What the heads of request and response decide; `None` where no response came.
     #[must_use]
     pub fn settle(&self, possible: RequestVariants, status: Option<u16>) -> Settled {
+        if possible.validates {
+            return Settled { open: 0, otherwise: Action::Validate };
+        }
         let mut open = 0;
         for (bit, variant) in self.variants.iter().enumerate() {
             let by_status = variant.when.response_status.is_none_or(|wanted| Some(wanted) == status);
-            if possible.0 >> bit & 1 == 0 || !by_status {
+            if possible.possible >> bit & 1 == 0 || !by_status {
                 continue;
             }
             if variant.when.needs_more_than_heads() {
@@ -178,6 +197,11 @@ impl Route {
             (None, None) => None,
         }
     }
+}
+
+/// Methods that change nothing (RFC 9110 §9.2.1).
+pub(crate) fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
 /// What the heads of an exchange decide of its action.

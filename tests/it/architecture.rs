@@ -7,7 +7,19 @@ use std::path::{Path, PathBuf};
 /// Parts from the lowest floor up. A part imports from its own floor or below;
 /// on one floor, parts may know each other unless it is said otherwise.
 const FLOORS: [&[&str]; 8] = [
-    &["bucket", "call", "egress", "clock", "error_chain", "http1", "metrics", "record", "secret", "timer"],
+    &[
+        "bucket",
+        "call",
+        "egress",
+        "clock",
+        "error_chain",
+        "http1",
+        "metrics",
+        "patterns",
+        "record",
+        "secret",
+        "timer",
+    ],
     &["routes", "format", "identity", "spool"],
     &["inspect"],
     &["capture", "journal", "recorder", "enrich", "pack", "deliver", "evidence", "health", "notify"],

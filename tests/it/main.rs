@@ -51,6 +51,7 @@ mod outcomes;
 mod own_records;
 mod pipeline;
 mod records;
+mod redaction;
 mod redeliver;
 mod reload;
 mod roles;

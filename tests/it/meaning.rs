@@ -110,3 +110,90 @@ fn a_death_of_the_process_costs_what_a_body_would_have_told_and_no_record() {
         assert!(told || record.text("inspection.error") == "lost", "{record:#?}");
     }
 }
+
+#[test]
+fn a_write_that_saves_what_an_ai_action_made_for_its_entry_is_told_by_its_text() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::builder().source(management(&origin)).start();
+    let to = gateway.address();
+    const MADE: &str = "A headline that nobody would write twice";
+    let put = |name: &str, text: &str, from: &str| {
+        let body = format!(r#"{{"fields":{{"title":{{"en-US":"{text}"}}}}}}"#);
+        request("PUT", format!("{ENV}/entries/{name}?from={from}"))
+            .header("X-Contentful-Version", "1")
+            .body(body.into_bytes())
+            .send(to);
+    };
+    put("e1", MADE, "before");
+    let invoke =
+        br#"{"variables":[{"id":"x","value":{"sys":{"type":"Link","linkType":"Entry","id":"e1"}}}]}"#;
+    let accepted = r#"{"sys":{"id":"inv1","type":"AiActionInvocation","status":"IN_PROGRESS"}}"#;
+    answered("POST", &format!("{ENV}/ai/actions/a1/invoke"), 201, accepted).body(invoke.to_vec()).send(to);
+    put("e1", MADE, "unfetched");
+    let done = format!(r#"{{"sys":{{"id":"inv1"}},"result":{{"content":"{MADE}\\n"}}}}"#);
+    answered("GET", &format!("{ENV}/ai/actions/a1/invocations/inv1"), 200, &done).send(to);
+    put("e1", MADE, "saved");
+    put("e1", "Something else that a person wrote", "other");
+    put("e2", MADE, "elsewhere");
+    let patch = format!(r#"[{{"op":"replace","path":"/fields/title/en-US","value":"{MADE}"}}]"#);
+    request("PATCH", format!("{ENV}/entries/e1?from=patched")).body(patch.into_bytes()).send(to);
+    let records = gateway.finish();
+    let of = |from: &str| {
+        let query = format!("from={from}");
+        let record = records.iter().find(|record| record.text("url.query") == query).unwrap();
+        let evidence = record.attributes.get("origin.evidence").map(ToString::to_string).unwrap_or_default();
+        let by_text = evidence.contains("invocation:text");
+        assert_eq!(by_text, record.text("origin.type") == "ai_action", "{record:#?}");
+        by_text
+    };
+    assert_eq!(["saved", "patched"].map(of), [true; 2]);
+    assert_eq!(["before", "unfetched", "other", "elsewhere"].map(of), [false; 4]);
+    assert!(!format!("{records:?}").contains("headline"), "a text of a body is on record");
+}
+
+#[test]
+fn what_is_only_validated_is_no_write_and_teaches_nothing() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::builder().source(management(&origin)).start();
+    let to = gateway.address();
+    let shown = r#"{"sys":{"id":"e1","updatedBy":{"sys":{"linkType":"User","id":"u1"}}}}"#;
+    let put = |name: &str, header: Option<&str>| {
+        let mut request = answered("PUT", &format!("{ENV}/entries/{name}"), 200, shown)
+            .header("X-Contentful-Version", "1")
+            .header("Authorization", format!("Bearer token-of-{name}"))
+            .body(b"{}".to_vec());
+        if let Some(value) = header {
+            request = request.header("X-Contentful-Validate-Only", value);
+        }
+        request.send(to);
+    };
+    put("tried", Some("true"));
+    put("kept", Some("false"));
+    put("plain", None);
+    let records = gateway.finish();
+    let tried = one(&records, "entries/tried");
+    assert_eq!(tried.text("event.action"), "validate");
+    assert!(!tried.has("session.id") && !tried.has("actor.id"), "{tried:#?}");
+    for name in ["entries/kept", "entries/plain"] {
+        let record = one(&records, name);
+        assert_eq!((record.text("event.action"), record.text("actor.id")), ("update", "u1"));
+        assert!(record.has("session.id"));
+    }
+}
+
+#[test]
+fn a_scheduled_action_concerns_the_environment_that_query_or_body_names() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::builder().source(management(&origin)).start();
+    let to = gateway.address();
+    let body = br#"{"entity":{"sys":{"linkType":"Entry","id":"e1"}},"environment":{"sys":{"id":"by-body"}}}"#;
+    request("POST", "/spaces/s1/scheduled_actions").body(body.to_vec()).send(to);
+    request("DELETE", "/spaces/s1/scheduled_actions/a1?environment.sys.id=by%2Dquery").send(to);
+    request("PUT", "/spaces/s1/scheduled_actions/a2").body(body.to_vec()).send(to);
+    let records = gateway.finish();
+    let environment = |path: &str| one(&records, path).text("contentful.environment.id").to_owned();
+    assert_eq!(environment("scheduled_actions/a1"), "by-query");
+    assert_eq!(environment("scheduled_actions/a2"), "by-body");
+    let created = records.iter().find(|record| record.text("event.action") == "create").unwrap();
+    assert_eq!(created.text("contentful.environment.id"), "by-body");
+}

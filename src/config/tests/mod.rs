@@ -4,6 +4,7 @@ mod accepted;
 mod access;
 mod described;
 mod formats;
+mod redaction;
 mod refused;
 mod reloaded;
 mod stores;

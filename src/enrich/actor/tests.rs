@@ -48,7 +48,7 @@ fn resolver(
         facts.put(TOKEN, fact);
     }
     let directory = Directory::parse(directory, DirectoryFormat::Csv).unwrap();
-    let source = SourceActors { order: order.to_vec(), facts: Some(Arc::new(facts)) };
+    let source = SourceActors { order: order.to_vec(), facts: Some(Arc::new(facts)), patterns: None };
     let key = Fingerprinter::new(&Secret::new(vec![1; 32]), "k");
     Resolver::new(
         Arc::new(ArcSwapOption::from_pointee(directory)),

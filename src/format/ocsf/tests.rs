@@ -64,6 +64,7 @@ fn known() -> Enrichment {
         origin_type: Some("ai_agent"),
         origin_evidence: vec!["user_agent"],
         session_id: Some([9; 16]),
+        ..Enrichment::default()
     }
 }
 
