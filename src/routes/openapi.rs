@@ -121,6 +121,10 @@ impl Import {
     fn row(&mut self, method: &str, path: &str, operation: &Value) {
         let method = method.to_ascii_uppercase();
         let path = path.split(['?', '#']).next().unwrap_or_default();
+        if path.contains("//") {
+            self.remarks.push(format!("{method} {path}: left out; the path has empty segments"));
+            return;
+        }
         let (template, shape) = self.template(path);
         if let Some(why) = super::catalogue::template_fault(&template) {
             self.remarks.push(format!("{method} {path}: left out; the path {why}"));
@@ -220,16 +224,24 @@ fn resolved(server: &Value) -> String {
 
 fn server_path(server: &Value) -> String {
     let url = resolved(server);
-    let path = match url.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
-        None => &url,
+    let path = match behind_scheme(&url) {
+        Some(rest) => rest.find('/').map_or("", |at| &rest[at..]),
+        None => url.trim_start_matches("./").trim_start_matches('.'),
     };
-    path.trim_end_matches('/').to_owned()
+    match path.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
+/// What stands behind `https://`, or behind `//` alone.
+fn behind_scheme(url: &str) -> Option<&str> {
+    url.strip_prefix("//").or_else(|| Some(url.split_once("://")?.1))
 }
 
 fn host(document: &Value) -> Option<String> {
     let url = resolved(document["servers"].as_array()?.first()?);
-    let (_, rest) = url.split_once("://")?;
+    let rest = behind_scheme(&url)?;
     let host = rest.split(['/', ':']).next().filter(|host| !host.is_empty() && !host.contains('{'))?;
     Some(host.to_owned())
 }
@@ -300,6 +312,24 @@ mod tests {
             "{:?}",
             imported.remarks
         );
+    }
+
+    #[test]
+    fn servers_without_a_scheme_and_paths_with_empty_segments_are_understood() {
+        let of = |server: &str, path: &str| {
+            let document =
+                json!({"openapi": "3.0.0", "servers": [{"url": server}], "paths": {path: {"get": {}}}});
+            let imported = import(&document, "x").unwrap();
+            let template = imported.catalogue["routes"][0]["template"].as_str().map(str::to_owned);
+            (template, imported.catalogue["api_host"].as_str().map(str::to_owned))
+        };
+        let is = |template: &str, host: Option<&str>| (Some(template.to_owned()), host.map(str::to_owned));
+        assert_eq!(of("//kubernetes.local", "/api/v1"), is("/api/v1", Some("kubernetes.local")));
+        assert_eq!(of("//h.test/base/", "/a"), is("/base/a", Some("h.test")));
+        assert_eq!(of("api/v2", "/a"), is("/api/v2/a", None));
+        assert_eq!(of("./v2", "/a"), is("/v2/a", None));
+        assert_eq!(of("/", "/a/"), is("/a", None));
+        assert_eq!(of("/", "/a//").0, None);
     }
 
     #[test]

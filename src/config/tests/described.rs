@@ -271,6 +271,7 @@ fn another(section: &str, key: &crate::config::reference::Key) -> String {
         (Kind::List(_), "trusted_proxies" | "proxy_protocol" | "exempt") => "[\"10.0.0.0/8\"]".into(),
         (Kind::List(_), "catalogues") => "[\"microcms\"]".into(),
         (Kind::List(_), "identify") => "[\"jwt\"]".into(),
+        (Kind::List(_), "hash") => "[\"client.address\"]".into(),
         (Kind::List(_), _) => "[\"other\"]".into(),
         (_, "format") if section == "destination" => "\"ocsf\"".into(),
         (_, "filter") => "{ sensitive = true }".into(),
