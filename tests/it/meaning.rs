@@ -130,7 +130,7 @@ fn a_write_that_saves_what_an_ai_action_made_for_its_entry_is_told_by_its_text()
     let accepted = r#"{"sys":{"id":"inv1","type":"AiActionInvocation","status":"IN_PROGRESS"}}"#;
     answered("POST", &format!("{ENV}/ai/actions/a1/invoke"), 201, accepted).body(invoke.to_vec()).send(to);
     put("e1", MADE, "unfetched");
-    let done = format!(r#"{{"sys":{{"id":"inv1"}},"result":{{"content":"{MADE}\\n"}}}}"#);
+    let done = format!(r#"{{"sys":{{"id":"inv1"}},"result":{{"content":"{MADE}\n"}}}}"#);
     answered("GET", &format!("{ENV}/ai/actions/a1/invocations/inv1"), 200, &done).send(to);
     put("e1", MADE, "saved");
     put("e1", "Something else that a person wrote", "other");
