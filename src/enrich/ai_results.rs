@@ -7,7 +7,7 @@
 //! the latter pay for it only while results are kept
 //! ([`crate::inspect::BodyPlans::wants`]).
 //!
-//! Texts below [`SHORTEST`] characters are not compared: people write those too.
+//! Texts below 12 characters are not compared: people write those too.
 
 use crate::inspect::{self, COUNTS_FOR, Exchange, Watch};
 use crate::record::{Field, RecordView, RecordWriter};
