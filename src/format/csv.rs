@@ -3,11 +3,13 @@
 //! A row is always one line: control characters in a cell, line ends among them, become spaces.
 //! A cell that a spreadsheet would run as a formula gets an apostrophe before it.
 
+use super::attributes::Attributes;
+use super::escape::push_escaped;
 use super::facts::Facts;
 use super::time::{Timestamps, Writer};
 use super::{Encoder, Entry, Flat, Framing};
 use crate::record::Field;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 const HEADER: &str = "request_time,request_method,request_path,request_query,response_status,content_length,space,route,referrer,actor_id";
 
@@ -17,7 +19,10 @@ pub struct Csv {
     time: Writer,
     columns: Vec<String>,
     extra: Vec<(String, String)>,
+    /// The names of the further columns as they stand in flat lines.
+    escaped: Vec<Vec<u8>>,
     flat: Flat,
+    namespace: Vec<u8>,
     scratch: Vec<u8>,
 }
 
@@ -29,7 +34,9 @@ impl Csv {
             time: Writer::new(timestamps),
             columns: columns.to_vec(),
             extra: extra.to_vec(),
+            escaped: columns.iter().map(|name| escaped(name)).collect(),
             flat: Flat::new(timestamps),
+            namespace: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -38,16 +45,27 @@ impl Csv {
     fn further(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         self.scratch.clear();
         self.flat.encode(entry, &mut self.scratch);
-        let attributes: Map<String, Value> = serde_json::from_slice(&self.scratch).unwrap_or_default();
         let namespace = entry.record.bytes(Field::Namespace).filter(|name| !name.is_empty());
-        let namespace = String::from_utf8_lossy(namespace.unwrap_or(b"api"));
-        for column in &self.columns {
-            let value = attributes.get(column).or_else(|| attributes.get(&format!("{namespace}.{column}")));
+        self.namespace.clear();
+        push_escaped(&mut self.namespace, namespace.unwrap_or(b"api"));
+        self.namespace.push(b'.');
+        for name in &self.escaped {
+            let value = |wanted: &dyn Fn(&[u8]) -> bool| {
+                Attributes::new(&self.scratch).find_map(|(name, value)| wanted(name).then_some(value))
+            };
+            let value = value(&|found| found == name)
+                .or_else(|| value(&|found| found.strip_prefix(&self.namespace[..]) == Some(name)));
             out.push(b',');
             match value {
                 None => {}
-                Some(Value::String(text)) => cell(out, text.as_bytes()),
-                Some(other) => cell(out, other.to_string().as_bytes()),
+                Some([b'"', text @ .., b'"']) if memchr::memchr(b'\\', text).is_none() => cell(out, text),
+                // Texts with escapes, and lists.
+                Some(value @ [b'"' | b'[', ..]) => match serde_json::from_slice(value) {
+                    Ok(Value::String(text)) => cell(out, text.as_bytes()),
+                    Ok(other) => cell(out, other.to_string().as_bytes()),
+                    Err(_) => {}
+                },
+                Some(other) => cell(out, other),
             }
         }
     }
@@ -107,6 +125,12 @@ impl Encoder for Csv {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+fn escaped(name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_escaped(&mut out, name.as_bytes());
+    out
 }
 
 /// `user:ID`, `app:SPACE/ENVIRONMENT/ID`, `api_key:NAME`.

@@ -170,9 +170,9 @@ impl Document<'_, '_> {
     fn ends(&mut self) {
         let facts = self.facts;
         let client = facts.text(Field::ClientAddress);
-        if !client.is_empty() {
+        if !client.is_empty() || facts.client_port().is_some() {
             self.json.open("\"client\":");
-            self.json.text("\"address\":", client);
+            self.json.some("\"address\":", client);
             if parsed::<IpAddr>(client).is_some() {
                 self.json.text("\"ip\":", client);
             }
@@ -330,8 +330,8 @@ fn parsed<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
 /// `event.type`, of the list that ECS allows.
 fn kind(action: &[u8], method: &[u8]) -> &'static str {
     match (action, method) {
-        (b"create", _) => "creation",
-        (b"install", _) => "installation",
+        // `installation` is for packages only.
+        (b"create" | b"install", _) => "creation",
         (b"read" | b"search" | b"export", _) | (b"", b"GET" | b"HEAD") => "access",
         (b"delete" | b"delete_draft" | b"revoke" | b"uninstall", _) | (b"", b"DELETE") => "deletion",
         (b"start" | b"stop" | b"gap" | b"recovery" | b"destination_state" | b"clock_jump", _) => "info",
@@ -348,6 +348,7 @@ mod tests {
     };
     use crate::record::RecordView;
     use serde_json::Value;
+    use std::collections::BTreeMap;
 
     fn encode(record: &[u8], own: bool, extra: &[(String, String)]) -> String {
         let record = RecordView::parse(record).unwrap();
@@ -361,6 +362,39 @@ mod tests {
     fn no_document_changes_from_one_build_to_the_next() {
         let extra = [("deployment".to_owned(), "test".to_owned()), ("b".to_owned(), "\"".to_owned())];
         golden("ecs.jsonl", &(encode(&full(), false, &extra) + &encode(&own(), true, &[])));
+    }
+
+    /// Holds each value to the field's type in JSON, by its name; `onrecord` is ours.
+    fn hold_to_fields(fields: &BTreeMap<&str, &str>, path: &str, value: &Value) {
+        let kind = fields.get(path).copied();
+        match value {
+            _ if path == "onrecord" => {}
+            Value::Object(_) if kind == Some("object") => {}
+            Value::Object(map) => map.iter().for_each(|(name, value)| {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                hold_to_fields(fields, &path, value);
+            }),
+            Value::String(_) => assert_eq!(kind, Some("text"), "{path}"),
+            Value::Number(number) => assert!(kind == Some("number") && number.is_i64(), "{path}"),
+            Value::Array(list) => {
+                assert!(kind == Some("texts") && list.iter().all(Value::is_string), "{path}");
+            }
+            _ => panic!("{path}: {value}"),
+        }
+    }
+
+    #[test]
+    fn every_document_has_nothing_but_fields_of_ecs_with_their_types_and_onrecord() {
+        let text = include_str!("../../tests/ecs/fields.txt");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let fields: BTreeMap<&str, &str> = lines.map(|line| line.split_once(' ').unwrap()).collect();
+        let extra = [("deployment".to_owned(), "test".to_owned())];
+        let exchanges =
+            catalogue_records().into_iter().chain(awkward_records()).map(|record| (record, false));
+        for (record, is_own) in exchanges.chain([(own(), true)]) {
+            let document = serde_json::from_str(&encode(&record, is_own, &extra)).unwrap();
+            hold_to_fields(&fields, "", &document);
+        }
     }
 
     #[test]
@@ -383,7 +417,7 @@ mod tests {
             }
             let outcome = document["event"]["outcome"].as_str().unwrap();
             assert!(["success", "failure", "unknown"].contains(&outcome));
-            let kinds = ["access", "change", "creation", "deletion", "info", "installation"];
+            let kinds = ["access", "change", "creation", "deletion", "info"];
             assert!(kinds.contains(&document["event"]["type"][0].as_str().unwrap()));
             document["@timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap_or_default();
         }

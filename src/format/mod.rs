@@ -3,6 +3,11 @@
 //! An [`Encoder`] makes one row of each entry. A row is what a manifest commits to, and the
 //! [`Framing`] says how rows make an object: lines, an array, or the columns of a Parquet file.
 
+mod attributes;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod choices;
 mod csv;
 mod ecs;
 mod escape;
@@ -17,6 +22,8 @@ mod parquet;
 #[cfg(test)]
 mod samples;
 pub mod schema;
+#[cfg(test)]
+mod stability;
 mod template;
 mod time;
 

@@ -125,8 +125,17 @@ pub(super) fn golden(name: &str, text: &str) {
     if std::env::var("GOLDEN").as_deref() == Ok("write") {
         std::fs::write(&path, text).unwrap();
     }
-    assert_eq!(*text, std::fs::read_to_string(&path).unwrap(), "{path}");
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    if let Some((line, (now, wanted))) =
+        text.lines().zip(wanted.lines()).enumerate().find(|(_, (now, wanted))| now != wanted)
+    {
+        panic!("line {} of {name} is\n{now}\nand was\n{wanted}\n{REGENERATE}", line + 1);
+    }
+    assert_eq!(text.len(), wanted.len(), "{name} has more or fewer lines; {REGENERATE}");
 }
+
+const REGENERATE: &str = "Readers would see this change. If it is meant and only adds something: \
+    GOLDEN=write cargo test --lib format:: writes tests/golden anew; its README.md has the rules.";
 
 /// The context of an own record.
 pub(super) const OWN_CONTEXT: Context<'static> = Context { lane: crate::record::SELF_LANE, ..CONTEXT };

@@ -1,5 +1,6 @@
 //! What destinations take, and in which format.
 
+use crate::formats_same::{by_id, cells, compare};
 use crate::harness::client::{get, request};
 use crate::harness::gateway::{Gateway, onrecord};
 use crate::harness::origin::Origin;
@@ -171,6 +172,33 @@ fn seven_destinations_in_six_formats_hold_the_same_records_one_for_one() {
     let mut rows: Vec<String> = rows.map(|row| row.rsplit(',').next().unwrap().to_owned()).collect();
     rows.sort();
     assert_eq!(rows, wanted);
+    // And not only the ids: every attribute that a format has a place for.
+    let flat = by_id(all.iter().map(|record| record.attributes.clone().into()), "/event.id");
+    let elements = arrays.iter().flat_map(|text| serde_json::from_str::<Vec<_>>(text).unwrap());
+    let cells = files.iter().flat_map(|text| text.lines().skip(1)).filter(|row| !row.is_empty()).map(cells);
+    compare(
+        &flat,
+        &by_id(json_lines(&events), "/metadata/uid"),
+        &by_id(json_lines(&documents), "/event/id"),
+        &by_id(elements, "/metadata/uid"),
+        &by_id(cells, "/10"),
+    );
+    let rows = format!(
+        "SELECT to_json(r) FROM read_parquet('{}/log_source=cma/**/*.parquet', union_by_name = true) AS r",
+        folder("parquet").display()
+    );
+    if let Some(rows) = duckdb(&rows) {
+        let rows = by_id(rows.iter().map(|row| serde_json::from_str(row).unwrap()), "/event.id");
+        for (id, record) in &flat {
+            // Times are of a type of their own there.
+            let attributes = record.as_object().unwrap().iter();
+            for (name, value) in
+                attributes.filter(|(name, _)| !["event.start", "event.end"].contains(&name.as_str()))
+            {
+                assert_eq!(&rows[id][name], value, "{name} of {id} in parquet");
+            }
+        }
+    }
     for (name, place) in [("parquet", "\"event.id\""), ("events", "metadata.uid")] {
         assert!(!objects_at(&folder(name), ".parquet").is_empty());
         let own = if name == "parquet" {
@@ -242,6 +270,28 @@ fn seven_destinations_in_six_formats_hold_the_same_records_one_for_one() {
             "csv" => assert_eq!(String::from_utf8(text).unwrap().lines().count(), 41),
             _ => {}
         }
+    }
+    // Readers that were made for the release before still read: by the views that it printed.
+    for (of, name) in [("flat", "main"), ("ecs", "ecs"), ("ocsf-1.3.0-6001", "ocsf"), ("csv", "csv")] {
+        let path = format!("{}/tests/golden/before/schema-{of}.duckdb.sql", env!("CARGO_MANIFEST_DIR"));
+        let place = if name == "csv" { folder(name) } else { folder(name).join("log_source=cma") };
+        let view = std::fs::read_to_string(path).unwrap().replace("OBJECTS", &place.display().to_string());
+        let from = view.split_once(" AS SELECT * ").unwrap().1.trim_end().trim_end_matches(';');
+        if let Some(count) = duckdb(&format!("SELECT count(COLUMNS(*)) {from}")) {
+            assert_eq!(count, ["40"], "{of}");
+        }
+    }
+    let schema = format!("{}/tests/golden/before/schema-flat.json", env!("CARGO_MANIFEST_DIR"));
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+    let columns: Vec<String> =
+        schema["properties"].as_object().unwrap().keys().map(|name| format!("\"{name}\"")).collect();
+    let query = format!(
+        "SELECT count(*) FROM (SELECT {} FROM read_parquet('{}/log_source=cma/**/*.parquet', union_by_name = true))",
+        columns.join(", "),
+        folder("parquet").display()
+    );
+    if let Some(count) = duckdb(&query) {
+        assert_eq!(count, ["40"], "columns of the release before");
     }
     // The printed schema is what DuckDB needs.
     for (of, name, files) in

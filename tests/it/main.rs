@@ -34,6 +34,7 @@ mod entrances;
 mod evidence;
 mod forged;
 mod formats;
+mod formats_same;
 mod forwarding;
 mod front;
 mod front_corpora;

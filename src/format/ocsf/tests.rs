@@ -159,3 +159,25 @@ fn what_a_type_cannot_hold_is_unmapped_and_whole() {
     let late = events.iter().filter(|event| event["time"] == 253_402_300_799_999_u64).count();
     assert!(late >= 2, "times behind the year 9999 are its last moment");
 }
+
+#[test]
+fn an_event_without_what_is_left_out_is_valid() {
+    for (options, schema) in choices() {
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        for name in crate::format::maskable_names() {
+            let leave_out = crate::format::maskable(name).into_iter().collect();
+            let dialect = crate::format::Dialect::Ocsf(options);
+            let mut encoder =
+                crate::format::FormatOptions { dialect, leave_out, ..Default::default() }.encoder();
+            let (record, known) = (full(), known());
+            let record = RecordView::parse(&record).unwrap();
+            for enrichment in [None, Some(&known)] {
+                let mut line = Vec::new();
+                encoder.encode(&Entry { record: &record, context: CONTEXT, enrichment }, &mut line);
+                let event: Value = serde_json::from_slice(&line).unwrap();
+                let error = validator.iter_errors(&event).next().map(|error| error.to_string());
+                assert_eq!(error, None, "{options:?} without {name}: {event:#}");
+            }
+        }
+    }
+}

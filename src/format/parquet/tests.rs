@@ -96,22 +96,58 @@ fn every_row_comes_back_from_its_columns_whatever_is_in_it() {
     }
 }
 
-#[test]
-fn ids_have_bloom_filters_and_times_logical_types() {
-    let mut encoder = Parquet::new(Rows::Flat, &[]);
+/// The one row group of a file of these rows.
+fn group(rows_are: Rows) -> parquet::file::metadata::RowGroupMetaData {
+    let mut encoder = Parquet::new(rows_are, &[]);
     let text = rows(&mut encoder, &catalogue_records(), CONTEXT);
     let Framing::Columns(layout) = encoder.framing() else { panic!("columns") };
     let file = layout.write(&text, Vec::new()).unwrap();
     let reader = SerializedFileReader::new(bytes::Bytes::from(file)).unwrap();
-    let group = reader.metadata().row_group(0);
-    let column = |name: &str| group.columns().iter().find(|c| c.column_path().string() == name).unwrap();
-    for name in ["event.id", "actor.id", "resource.id"] {
-        assert!(column(name).bloom_filter_offset().is_some(), "{name}");
+    assert_eq!(reader.metadata().num_row_groups(), 1);
+    reader.metadata().row_group(0).clone()
+}
+
+#[test]
+fn columns_have_what_makes_readers_fast() {
+    let web = OcsfOptions { class: Class::WebResourcesActivity, ..OcsfOptions::default() };
+    for (rows_are, ids, time, repeated) in [
+        (Rows::Flat, vec!["event.id", "actor.id", "resource.id"], "event.start", "http.route"),
+        (
+            Rows::Ocsf(OcsfOptions::default()),
+            vec!["metadata.uid", "actor.user.uid", "resources.list.element.uid"],
+            "time",
+            "api.operation",
+        ),
+        (
+            Rows::Ocsf(web),
+            vec!["metadata.uid", "web_resources.list.element.uid"],
+            "time",
+            "metadata.log_name",
+        ),
+    ] {
+        let group = group(rows_are);
+        let column =
+            |name: &str| group.columns().iter().find(|c| c.column_path().string() == name).unwrap().clone();
+        for one in group.columns() {
+            let path = one.column_path().string();
+            assert!(matches!(one.compression(), Compression::ZSTD(_)), "{path}");
+            assert_eq!(one.bloom_filter_offset().is_some(), ids.contains(&path.as_str()), "{path}");
+            let statistics = one.statistics().unwrap_or_else(|| panic!("{path} has statistics"));
+            let some = statistics.null_count_opt() < Some(one.num_values() as u64);
+            assert!(!some || statistics.min_bytes_opt().is_some(), "{path}");
+        }
+        let start = column(time);
+        assert!(format!("{:?}", start.column_descr().logical_type_ref()).contains("Timestamp"), "{time}");
+        assert!(column(repeated).dictionary_page_offset().is_some(), "{repeated}");
+        assert!(column(ids[0]).dictionary_page_offset().is_none(), "each id is there once");
     }
-    assert!(column("url.path").bloom_filter_offset().is_none());
-    let start = column("event.start");
-    assert!(start.statistics().unwrap().min_bytes_opt().is_some());
-    assert!(format!("{:?}", start.column_descr().logical_type_ref()).contains("Timestamp"));
+}
+
+#[test]
+fn an_object_of_a_catalogue_is_no_larger_than_flat_lines() {
+    let mut encoder = Parquet::new(Rows::Flat, &[]);
+    let text = rows(&mut encoder, &catalogue_records(), CONTEXT);
+    let Framing::Columns(layout) = encoder.framing() else { panic!("columns") };
     // A management API's own paths: dictionaries and zstd against gzip.
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(1));
     gzip.write_all(&text).unwrap();

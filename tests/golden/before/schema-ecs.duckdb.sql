@@ -1,0 +1,20 @@
+CREATE VIEW records AS SELECT * FROM read_json('OBJECTS/**/*.jsonl.gz', format = 'newline_delimited',
+hive_partitioning = true, columns = {
+  '@timestamp': 'TIMESTAMPTZ',
+  'ecs': 'STRUCT("version" VARCHAR)',
+  'event': 'STRUCT("id" VARCHAR, "kind" VARCHAR, "action" VARCHAR, "outcome" VARCHAR, "module" VARCHAR, "dataset" VARCHAR, "reason" VARCHAR, "category" VARCHAR[], "type" VARCHAR[], "start" TIMESTAMPTZ, "end" TIMESTAMPTZ, "duration" BIGINT, "sequence" BIGINT)',
+  'http': 'STRUCT("version" VARCHAR, "request" STRUCT("id" VARCHAR, "method" VARCHAR, "referrer" VARCHAR, "body" STRUCT("bytes" BIGINT)), "response" STRUCT("status_code" BIGINT, "body" STRUCT("bytes" BIGINT)))',
+  'url': 'STRUCT("path" VARCHAR, "query" VARCHAR)',
+  'user_agent': 'STRUCT("original" VARCHAR)',
+  'trace': 'STRUCT("id" VARCHAR)',
+  'span': 'STRUCT("id" VARCHAR)',
+  'error': 'STRUCT("type" VARCHAR)',
+  'client': 'STRUCT("address" VARCHAR, "ip" VARCHAR, "port" BIGINT)',
+  'destination': 'STRUCT("address" VARCHAR, "ip" VARCHAR, "port" BIGINT)',
+  'tls': 'STRUCT("version" VARCHAR, "version_protocol" VARCHAR, "client" STRUCT("subject" VARCHAR))',
+  'user': 'STRUCT("id" VARCHAR, "name" VARCHAR, "email" VARCHAR)',
+  'organization': 'STRUCT("id" VARCHAR)',
+  'related': 'STRUCT("ip" VARCHAR[], "user" VARCHAR[])',
+  'observer': 'STRUCT("name" VARCHAR, "product" VARCHAR, "type" VARCHAR, "vendor" VARCHAR, "version" VARCHAR)',
+  'onrecord': 'STRUCT("boot" VARCHAR, "schema_version" VARCHAR, "outcome" VARCHAR, "category" VARCHAR, "actor_type" VARCHAR, "actor_provenance" VARCHAR, "actor_unverified" VARCHAR, "actor_issuer" VARCHAR, "actor_app_id" VARCHAR, "actor_delegate_id" VARCHAR, "session_id" VARCHAR, "origin_type" VARCHAR, "namespace" VARCHAR, "space_id" VARCHAR, "environment_id" VARCHAR, "cache_detail" VARCHAR, "method_override" VARCHAR, "route" VARCHAR, "user_agent_product" VARCHAR, "resource_type" VARCHAR, "resource_id" VARCHAR, "actor_authentication" VARCHAR, "credential_key" VARCHAR, "credential_id" VARCHAR, "cache_status" VARCHAR, "inspection_error" VARCHAR, "lane" BIGINT, "sequence" BIGINT, "resources_truncated" BIGINT, "upstream_duration_microseconds" BIGINT, "upstream_attempts" BIGINT, "origin_evidence" VARCHAR[], "action_candidates" VARCHAR[], "resources" STRUCT("type" VARCHAR, "id" VARCHAR)[])'
+});
