@@ -4,6 +4,7 @@
 use super::body::{BodyError, RecordedBody};
 use super::exchange::{Account, Exchange};
 use super::lane::Lane;
+use super::last_credential::LastCredential;
 use super::peer::Peer;
 use super::source::Source;
 use crate::record::ErrorType;
@@ -46,6 +47,7 @@ pub trait FindSource {
 pub struct Capture<F, S> {
     lane: Rc<Lane>,
     peer: Rc<Peer>,
+    last: Rc<LastCredential>,
     sources: F,
     inner: S,
 }
@@ -53,7 +55,7 @@ pub struct Capture<F, S> {
 impl<F, S> Capture<F, S> {
     /// A layer for one connection.
     pub fn new(lane: Rc<Lane>, peer: Rc<Peer>, sources: F, inner: S) -> Self {
-        Self { lane, peer, sources, inner }
+        Self { lane, peer, last: Rc::default(), sources, inner }
     }
 }
 
@@ -73,7 +75,7 @@ where
             Some((index, source)) => (Some(index), source),
             None => (None, self.sources.fallback()),
         };
-        let exchange = source.begin(&self.lane, &request, &self.peer);
+        let exchange = source.begin(&self.lane, &request, (&self.peer, &self.last));
         let account = Rc::clone(exchange.account());
         let inner = self.inner.call(Call { request, account, peer: Rc::clone(&self.peer), source, index });
         ResponseFuture { inner, exchange: Some(exchange), held: None }

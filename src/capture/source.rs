@@ -6,10 +6,12 @@
 use super::actor::{ActorRules, Claims, Fingerprinter};
 use super::address::{parse_hop, write_address};
 use super::cache_status::cache_status;
+use super::client_address::{parse_hop, write_address};
 use super::durability::{Durabilities, Durability};
 use super::exchange::Exchange;
 use super::inspection::Inspection;
 use super::lane::Lane;
+use super::last_credential::LastCredential;
 use super::options::Organization;
 use super::peer::{Peer, PeerSet};
 use super::redact::{REDACTED, Redactor};
@@ -166,7 +168,12 @@ impl Source {
     }
 
     /// Opens the exchange of this request.
-    pub(super) fn begin<B>(self: &Rc<Self>, lane: &Rc<Lane>, request: &Request<B>, peer: &Peer) -> Exchange {
+    pub(super) fn begin<B>(
+        self: &Rc<Self>,
+        lane: &Rc<Lane>,
+        request: &Request<B>,
+        (peer, last): (&Peer, &LastCredential),
+    ) -> Exchange {
         let path = without_prefix(request.uri().path(), &self.plan.path_prefix).as_bytes();
         let asked = preflight_method(request);
         let is_preflight = asked.is_some();
@@ -195,7 +202,7 @@ impl Source {
             path: &shown,
         };
         let exchange = lane.begin(self, described, &intent, |writer| {
-            self.describe(request, peer, matched.as_ref(), writer);
+            self.describe(request, (peer, last), matched.as_ref(), writer);
         });
         if let Some(patterns) = &self.plan.patterns {
             exchange.account().rewrite(patterns);
@@ -209,7 +216,7 @@ impl Source {
     fn describe<B>(
         &self,
         request: &Request<B>,
-        peer: &Peer,
+        (peer, last): (&Peer, &LastCredential),
         matched: Option<&Matched<'_>>,
         writer: &mut RecordWriter<'_>,
     ) {
@@ -257,16 +264,16 @@ impl Source {
             Some((certificate, actor)) if claims.identity.is_none() => {
                 actor.describe(certificate, &self.plan.fingerprinter, writer);
             }
-            _ => self.describe_actor(&claims, writer),
+            _ => self.describe_actor(&claims, last, writer),
         }
     }
 
     /// Who acts, as far as the head says: the one that a trusted proxy names, the user of
     /// Basic, or nobody known. A directory may name others by the fingerprint, off this path.
-    fn describe_actor(&self, claims: &Claims<'_>, writer: &mut RecordWriter<'_>) {
+    fn describe_actor(&self, claims: &Claims<'_>, last: &LastCredential, writer: &mut RecordWriter<'_>) {
         writer.text(Field::ActorAuthentication, claims.authentication.as_str());
         if let Some(credential) = &claims.credential {
-            let fingerprint = self.plan.fingerprinter.fingerprint(credential);
+            let fingerprint = last.fingerprint(&self.plan.fingerprinter, credential);
             if let Some(tokens) = &self.tokens
                 && (claims.is_jwt || tokens.takes_opaque() && claims.is_bearer())
             {

@@ -132,7 +132,9 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    if let Some(te) = headers.get(TE) {
+    if present & TE_BIT != 0
+        && let Some(te) = headers.get(TE)
+    {
         // The one thing in TE that is of use behind a proxy.
         let trailers =
             te.as_bytes().split(|&byte| byte == b',').any(|token| token.trim_ascii() == b"trailers");

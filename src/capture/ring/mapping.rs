@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -118,6 +118,8 @@ pub struct Identity {
 pub(super) struct Mapping {
     map: MmapMut,
     pub(super) geometry: Geometry,
+    /// Slots from here on were never open in this life: nobody has to look at them.
+    pub(super) slots_used: AtomicUsize,
 }
 
 // SAFETY: the mapping is plain memory; all sharing goes through the protocol of
@@ -206,13 +208,14 @@ impl Mapping {
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, length as u64)
             .map_err(|error| io("cannot allocate the ring")(error.into()))?;
         let map = map_file(&file, length).map_err(io("cannot map the ring"))?;
-        let mapping = Self { map, geometry };
+        let mapping = Self { map, geometry, slots_used: AtomicUsize::new(0) };
         mapping.write_identity(identity);
         Ok(mapping)
     }
 
     pub(super) fn anonymous(identity: &Identity, geometry: Geometry) -> io::Result<Self> {
-        let mapping = Self { map: MmapOptions::new().len(geometry.file_bytes()).map_anon()?, geometry };
+        let map = MmapOptions::new().len(geometry.file_bytes()).map_anon()?;
+        let mapping = Self { map, geometry, slots_used: AtomicUsize::new(0) };
         mapping.write_identity(identity);
         Ok(mapping)
     }
@@ -252,7 +255,8 @@ impl Mapping {
                 .into_owned(),
             lane: word(AT_LANE) as u16,
         };
-        Ok((Self { map, geometry }, identity))
+        let slots_used = AtomicUsize::new(slots);
+        Ok((Self { map, geometry, slots_used }, identity))
     }
 
     fn write_identity(&self, identity: &Identity) {

@@ -85,9 +85,10 @@ impl RingReader {
         RingGauge(Arc::clone(&self.mapping))
     }
 
-    /// Calls `each` with the sequence of every open exchange.
+    /// Calls `each` with the sequence of every open exchange. Costs what the most exchanges cost
+    /// that were ever open at once, not what the table could hold.
     pub fn open_sequences(&self, mut each: impl FnMut(u64)) {
-        for slot in 0..self.mapping.geometry.slots {
+        for slot in 0..self.mapping.slots_used.load(Ordering::Acquire) {
             let state = self.mapping.state(slot).load(Ordering::Acquire);
             if state != 0 {
                 each(state - 1);

@@ -50,6 +50,25 @@ fn what_a_dead_process_left_is_there_for_the_next() {
 }
 
 #[test]
+fn every_open_exchange_is_seen_however_many_were_open_before() {
+    let (mut writer, reader) = anonymous(&identity(), Geometry::new(1 << 16, 64)).unwrap();
+    let seen = |reader: &RingReader| {
+        let mut sequences = Vec::new();
+        reader.open_sequences(|sequence| sequences.push(sequence));
+        sequences.sort_unstable();
+        sequences
+    };
+    assert!(seen(&reader).is_empty());
+    let mut open: Vec<_> = (0..64).map(|_| writer.open(b"x").unwrap()).collect();
+    assert_eq!(seen(&reader), (0..64).collect::<Vec<_>>());
+    for (sequence, slot) in open.drain(..63) {
+        assert_eq!(writer.close(sequence, slot, b"y", 3), Pushed::Kept);
+    }
+    let (next, _slot) = writer.open(b"z").unwrap();
+    assert_eq!(seen(&reader), [63, next]);
+}
+
+#[test]
 fn no_slot_takes_no_sequence() {
     let (mut writer, reader) = anonymous(&identity(), Geometry::new(1 << 16, 1)).unwrap();
     let _held = writer.open(b"").unwrap();

@@ -14,7 +14,9 @@ pub struct RingWriter {
     /// The reader's tail as last seen: it is loaded anew only when the ring looks full.
     tail: u64,
     lost: u64,
+    /// Given out last in, first out, so that a quiet lane keeps to the front of the table.
     free: Vec<u32>,
+    slots_used: usize,
 }
 
 /// An open exchange's place in the table.
@@ -34,7 +36,7 @@ pub enum Pushed {
 impl RingWriter {
     pub(super) fn new(mapping: Arc<Mapping>) -> Self {
         let free = (0..mapping.geometry.slots as u32).rev().collect();
-        Self { mapping, taken: 0, head: 0, tail: 0, lost: 0, free }
+        Self { mapping, taken: 0, head: 0, tail: 0, lost: 0, free, slots_used: 0 }
     }
 
     /// The sequence that the next birth gets.
@@ -59,6 +61,11 @@ impl RingWriter {
         let intent = &intent[..intent.len().min(SLOT_BYTES - INTENT_LENGTH)];
         self.mapping.write(at, &(intent.len() as u32).to_le_bytes());
         self.mapping.write(at + INTENT_LENGTH, intent);
+        if slot as usize >= self.slots_used {
+            // Before `taken`: who sees the sequence counted also looks at its slot.
+            self.slots_used = slot as usize + 1;
+            self.mapping.slots_used.store(self.slots_used, Ordering::Release);
+        }
         self.mapping.state(slot as usize).store(sequence + 1, Ordering::Release);
         self.publish_taken();
         Some((sequence, Slot(slot)))
