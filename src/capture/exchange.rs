@@ -91,6 +91,8 @@ impl Account {
         source: &Rc<Source>,
         described: Described,
     ) {
+        // Whoever held it last may have set it after the close.
+        self.timer.clear();
         self.recordable.set(place.is_some());
         self.waiting_for_client.set(false);
         self.waited.set(Duration::ZERO);

@@ -148,7 +148,9 @@ impl Lane {
     ) -> Exchange {
         let start = Instant::now();
         let unix = self.unix_microseconds(start);
-        let account = self.spare.borrow_mut().pop().unwrap_or_else(|| Rc::new(Account::new(&self.timers)));
+        // One that somebody still holds is left to him.
+        let spare = self.spare.borrow_mut().pop().filter(|account| Rc::strong_count(account) == 1);
+        let account = spare.unwrap_or_else(|| Rc::new(Account::new(&self.timers)));
         let event_id = self.ids.borrow_mut().next(unix);
         {
             let mut record = account.record.borrow_mut();
@@ -204,10 +206,8 @@ impl Lane {
         self.stats.in_flight.subtract(1);
         account.timer.clear();
         let mut spare = self.spare.borrow_mut();
-        if Rc::strong_count(&account) == 1
-            && spare.len() < SPARE_ACCOUNTS
-            && account.record.borrow().capacity() <= SPARE_BUFFER_BYTES
-        {
+        // Its body and its answer hold it still: whether they have let go is asked when it is wanted.
+        if spare.len() < SPARE_ACCOUNTS && account.record.borrow().capacity() <= SPARE_BUFFER_BYTES {
             spare.push(account);
         }
         ticket
