@@ -10,7 +10,6 @@ pub mod actor;
 mod address;
 mod body;
 pub mod cache_status;
-mod client_address;
 mod client_limits;
 pub mod commit;
 mod durability;

@@ -6,7 +6,6 @@
 use super::actor::{ActorRules, Claims, Fingerprinter};
 use super::address::{parse_hop, write_address};
 use super::cache_status::cache_status;
-use super::client_address::{parse_hop, write_address};
 use super::durability::{Durabilities, Durability};
 use super::exchange::Exchange;
 use super::inspection::Inspection;
