@@ -102,6 +102,16 @@ impl Timer {
         self.entry(|entry| entry.deadline = IDLE);
     }
 
+    /// Takes the deadline away and lets go of the task that waits for it, as a timer that is
+    /// kept for another task has to.
+    pub fn release(&self) {
+        let waker = self.entry(|entry| {
+            entry.deadline = IDLE;
+            entry.waker.take()
+        });
+        drop(waker);
+    }
+
     /// Whether there is a deadline.
     #[must_use]
     pub fn is_set(&self) -> bool {

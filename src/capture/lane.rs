@@ -204,7 +204,7 @@ impl Lane {
         }
         self.in_flight.set(self.in_flight.get() - 1);
         self.stats.in_flight.subtract(1);
-        account.timer.clear();
+        account.timer.release();
         let mut spare = self.spare.borrow_mut();
         // Its body and its answer hold it still: whether they have let go is asked when it is wanted.
         if spare.len() < SPARE_ACCOUNTS && account.record.borrow().capacity() <= SPARE_BUFFER_BYTES {
