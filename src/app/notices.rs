@@ -33,13 +33,17 @@ pub(super) fn tell(journal: Journal, notes: Notes, metrics: Families) -> impl Fn
         let failed = failed.as_deref();
         let result = RESULTS[usize::from(failed.is_some())];
         metrics.notices.with_label_values(&[channel.as_str(), result]).inc();
-        let event =
-            Event::Notice { kind: notice.kind.as_str(), destination: &notice.destination, channel, failed };
+        let event = Event::Notice {
+            kind: notice.kind.as_str(),
+            destination: &notice.about.destination,
+            channel,
+            failed,
+        };
         journal.note(Actor::GATEWAY, &event);
         let members = json!({ "notice": notice.kind.as_str(), "channel": channel, "failed": failed });
-        notes.take(&notice.destination, "notice", members);
+        notes.take(&notice.about.destination, "notice", members);
         if let Some(failed) = failed {
-            tracing::error!(channel, destination = notice.destination, failed, "a notice was not sent");
+            tracing::error!(channel, destination = notice.about.destination, failed, "a notice was not sent");
         }
     }
 }

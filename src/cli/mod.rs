@@ -55,7 +55,7 @@ Examples:
   onrecord account objects             account for each record taken, from the manifests
   onrecord destinations list           where records go, and whether they arrive
   onrecord redeliver --destination lake --from 2026-04-01 --to 2026-04-02 --from-archive objects
-  onrecord setup aws --external-id ID  the role and policy that a bucket needs, ready to paste
+  onrecord setup aws --external-id ID  what a bucket needs at its cloud (aws, azure, gcp), ready to paste
   onrecord notify test                 do notices arrive?
   onrecord token --name ann --role operator   let somebody in at the admin listener
   onrecord health                      is the gateway of this machine ready? exit code 0 or 1

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// Everybody who gets this notice, each once.
 pub(super) fn recipients(options: &EmailOptions, notice: &Notice) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for address in options.to.iter().chain(&notice.owners) {
+    for address in options.to.iter().chain(&notice.about.owners) {
         if !all.iter().any(|known| known.eq_ignore_ascii_case(address)) {
             all.push(address.clone());
         }

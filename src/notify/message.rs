@@ -1,5 +1,6 @@
 //! What is told, in words and in JSON.
 
+use crate::deliver::state::Phase;
 use crate::format::time_text;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -57,6 +58,31 @@ impl Kind {
     }
 }
 
+/// What a destination looks like now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Its name.
+    pub destination: String,
+    /// What it is said to be.
+    pub state: Phase,
+    /// Why it fails.
+    pub cause: Option<&'static str>,
+    /// The store's words.
+    pub words: Option<String>,
+    /// What to do about it.
+    pub mend: Option<&'static str>,
+    /// Unix microseconds since when it fails.
+    pub since: Option<u64>,
+    /// Records that wait in its outbox.
+    pub undelivered_records: u64,
+    /// When records would be lost (Unix microseconds), and why.
+    pub first_loss: Option<(u64, &'static str)>,
+    /// When its credentials end, in Unix microseconds.
+    pub credentials_end: Option<u64>,
+    /// E-mail addresses of its owners.
+    pub owners: Vec<String>,
+}
+
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -66,26 +92,10 @@ pub struct Notice {
     pub kind: Kind,
     /// The gateway.
     pub instance: String,
-    /// The destination.
-    pub destination: String,
     /// Unix microseconds.
     pub at: u64,
-    /// Why it fails.
-    pub cause: Option<&'static str>,
-    /// The store's words.
-    pub words: Option<String>,
-    /// What to do about it.
-    pub mend: Option<&'static str>,
-    /// Unix microseconds since when it fails, or failed.
-    pub since: Option<u64>,
-    /// Records that wait in its outbox.
-    pub undelivered_records: u64,
-    /// When records would be lost (Unix microseconds), and why.
-    pub first_loss: Option<(u64, &'static str)>,
-    /// When the credentials end, in Unix microseconds.
-    pub credentials_end: Option<u64>,
-    /// E-mail addresses of its owners.
-    pub owners: Vec<String>,
+    /// What it says of the destination.
+    pub about: Observation,
 }
 
 impl Notice {
@@ -96,24 +106,16 @@ impl Notice {
             id: Uuid::now_v7(),
             kind: Kind::Test,
             instance: instance.to_owned(),
-            destination: String::new(),
             at,
-            cause: None,
-            words: None,
-            mend: None,
-            since: None,
-            undelivered_records: 0,
-            first_loss: None,
-            credentials_end: None,
-            owners: Vec::new(),
+            about: Observation::default(),
         }
     }
 
     /// The whole of it in one line.
     #[must_use]
     pub fn subject(&self) -> String {
-        let Self { destination, instance, .. } = self;
-        let cause = self.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let (instance, destination) = (&self.instance, &self.about.destination);
+        let cause = self.about.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
         match self.kind {
             Kind::Failing => format!("{destination} of {instance}: delivery is failing{cause}"),
             Kind::StillFailing => format!("{destination} of {instance}: delivery is still failing{cause}"),
@@ -134,15 +136,18 @@ impl Notice {
             }
         };
         let failing = matches!(self.kind, Kind::Failing | Kind::StillFailing);
-        line("The store says", self.words.clone());
-        line("To mend it", self.mend.map(str::to_owned));
-        line(if failing { "Since" } else { "It failed since" }, self.since.map(time_text));
-        let waiting = (self.undelivered_records > 0).then(|| format!("{} records", self.undelivered_records));
+        line("The store says", self.about.words.clone());
+        line("To mend it", self.about.mend.map(str::to_owned));
+        line(if failing { "Since" } else { "It failed since" }, self.about.since.map(time_text));
+        let waiting = (self.about.undelivered_records > 0)
+            .then(|| format!("{} records", self.about.undelivered_records));
         line("Waiting", waiting);
-        let loss =
-            self.first_loss.map(|(at, why)| format!("at {} ({why}), if nothing changes", time_text(at)));
+        let loss = self
+            .about
+            .first_loss
+            .map(|(at, why)| format!("at {} ({why}), if nothing changes", time_text(at)));
         line("The first loss", loss);
-        line("The credentials end", self.credentials_end.map(|at| format!("at {}", time_text(at))));
+        line("The credentials end", self.about.credentials_end.map(|at| format!("at {}", time_text(at))));
         if failing {
             out.push_str("Nothing is lost until then; delivery goes on by itself once the cause is gone.\n");
         }
@@ -162,17 +167,17 @@ impl Notice {
             "id": self.id,
             "kind": self.kind.as_str(),
             "instance": self.instance,
-            "destination": self.destination,
+            "destination": self.about.destination,
             "time": time_text(self.at),
             "subject": self.subject(),
-            "cause": self.cause,
-            "words": self.words,
-            "mend": self.mend,
-            "since": self.since.map(time_text),
-            "undelivered_records": self.undelivered_records,
-            "first_loss_at": self.first_loss.map(|(at, _)| time_text(at)),
-            "first_loss_by": self.first_loss.map(|(_, why)| why),
-            "credentials_end_at": self.credentials_end.map(time_text),
+            "cause": self.about.cause,
+            "words": self.about.words,
+            "mend": self.about.mend,
+            "since": self.about.since.map(time_text),
+            "undelivered_records": self.about.undelivered_records,
+            "first_loss_at": self.about.first_loss.map(|(at, _)| time_text(at)),
+            "first_loss_by": self.about.first_loss.map(|(_, why)| why),
+            "credentials_end_at": self.about.credentials_end.map(time_text),
         })
     }
 }

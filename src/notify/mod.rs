@@ -12,7 +12,7 @@ mod rules;
 mod sender;
 mod webhook;
 
-pub use message::{Kind, Notice};
+pub use message::{Kind, Notice, Observation};
 pub use options::{EmailOptions, NotifyOptions, Place, Preset, Security, WebhookOptions};
-pub use rules::{Observation, Rules};
+pub use rules::Rules;
 pub use sender::{Notifier, SendError, Sent, try_once};

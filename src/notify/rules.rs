@@ -1,6 +1,6 @@
 //! When there is something to tell. Pure: no clock, no I/O inside.
 
-use super::message::{Kind, Notice};
+use super::message::{Kind, Notice, Observation};
 use crate::deliver::state::Phase;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,31 +13,6 @@ const DAY: u64 = 24 * HOUR;
 const LOSS: [u64; 3] = [DAY, 6 * HOUR, HOUR];
 /// The end of credentials is told of so long ahead.
 const ENDING: [u64; 3] = [14 * DAY, 7 * DAY, DAY];
-
-/// What a destination looks like now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observation {
-    /// Its name.
-    pub destination: String,
-    /// What it is said to be.
-    pub state: Phase,
-    /// Why it fails.
-    pub cause: Option<&'static str>,
-    /// The store's words.
-    pub words: Option<String>,
-    /// What to do about it.
-    pub mend: Option<&'static str>,
-    /// Unix microseconds since when it fails.
-    pub since: Option<u64>,
-    /// Records that wait in its outbox.
-    pub undelivered_records: u64,
-    /// When records would be lost (Unix microseconds), and why.
-    pub first_loss: Option<(u64, &'static str)>,
-    /// When its credentials end, in Unix microseconds.
-    pub credentials_end: Option<u64>,
-    /// E-mail addresses of its owners.
-    pub owners: Vec<String>,
-}
 
 /// What was told of each destination, so that nothing is told twice; also over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,16 +80,8 @@ impl Rules {
             id: Uuid::now_v7(),
             kind,
             instance: instance.to_owned(),
-            destination: seen.destination.clone(),
             at: now,
-            cause: seen.cause,
-            words: seen.words.clone(),
-            mend: seen.mend,
-            since: seen.since.or(since),
-            undelivered_records: seen.undelivered_records,
-            first_loss: seen.first_loss,
-            credentials_end: seen.credentials_end,
-            owners: seen.owners.clone(),
+            about: Observation { since: seen.since.or(since), ..seen.clone() },
         };
         kinds.into_iter().map(notice).collect()
     }
@@ -191,7 +158,7 @@ mod tests {
         let told = run(&mut rules, 71 * 60..72 * 60, |_| seen(Phase::Failing));
         assert_eq!(told, [(71 * 60, "loss_ahead")]);
         let again = rules.observe(&seen(Phase::Delivering), START + 3 * DAY, Duration::ZERO, "gw");
-        assert_eq!((again[0].kind, again[0].since), (Kind::Recovered, Some(START)));
+        assert_eq!((again[0].kind, again[0].about.since), (Kind::Recovered, Some(START)));
         assert_eq!(run(&mut rules, 73 * 60..74 * 60, |_| seen(Phase::Delivering)), []);
     }
 

@@ -119,7 +119,7 @@ impl Notifier {
     pub fn send(&self, notice: Notice) {
         let notice = Arc::new(notice);
         for channel in self.options().channels() {
-            let key = (channel.to_owned(), notice.destination.clone(), notice.kind.matter());
+            let key = (channel.to_owned(), notice.about.destination.clone(), notice.kind.matter());
             self.inner.newest().insert(key, notice.id);
             let (inner, notice, channel) = (Arc::clone(&self.inner), Arc::clone(&notice), channel.to_owned());
             self.inner.runtime.spawn(async move { inner.deliver(notice, channel).await });
@@ -133,7 +133,7 @@ impl Inner {
     }
 
     fn is_newest(&self, notice: &Notice, channel: &str) -> bool {
-        let key = (channel.to_owned(), notice.destination.clone(), notice.kind.matter());
+        let key = (channel.to_owned(), notice.about.destination.clone(), notice.kind.matter());
         self.newest().get(&key) == Some(&notice.id)
     }
 

@@ -77,7 +77,7 @@ fn slack_text(text: &str) -> String {
 /// An event of PagerDuty's Events API v2. One key a matter, so that a recovery resolves what the
 /// failure has opened.
 fn pagerduty(notice: &Notice, routing_key: &str) -> Value {
-    let Notice { instance, destination, .. } = notice;
+    let (instance, destination) = (&notice.instance, &notice.about.destination);
     let subject = notice.subject();
     let action = if notice.kind == Kind::Recovered { "resolve" } else { "trigger" };
     let severity = match notice.kind {
@@ -129,7 +129,11 @@ mod tests {
 
     #[test]
     fn a_recovery_resolves_what_a_failure_has_opened() {
-        let notice = |kind| Notice { kind, destination: "main".into(), ..Notice::test("gw", 0) };
+        let notice = |kind| {
+            let mut notice = Notice { kind, ..Notice::test("gw", 0) };
+            notice.about.destination = "main".into();
+            notice
+        };
         let (opened, resolved) =
             (pagerduty(&notice(Kind::Failing), "k"), pagerduty(&notice(Kind::Recovered), "k"));
         assert_eq!(

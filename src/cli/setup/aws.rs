@@ -1,62 +1,8 @@
-//! `onrecord setup`: what has to be set up at a cloud, ready to paste.
-//!
-//! Least privilege: the gateway creates objects, and can neither read, list, replace nor delete.
+//! For a bucket of Amazon S3: role, trust, policy, lifecycle.
 
-use super::run;
-use crate::deliver::{DestinationOptions, Encryption, S3Options, Store};
-use clap::{Args, Subcommand};
+use super::SetupArgs;
+use crate::deliver::{DestinationOptions, Encryption, S3Options};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::process::ExitCode;
-
-/// For which cloud `onrecord setup` prints.
-#[derive(Debug, Subcommand)]
-pub enum SetupCommand {
-    /// For a bucket of Amazon S3
-    Aws(SetupArgs),
-}
-
-/// What `onrecord setup aws` takes.
-#[derive(Debug, Args)]
-pub struct SetupArgs {
-    /// The configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "proxy.toml", env = "ONRECORD_CONFIG")]
-    pub config: PathBuf,
-    /// The destination; not needed where only one is a bucket
-    #[arg(long, value_name = "NAME")]
-    pub destination: Option<String>,
-    /// Who takes the role: the gateway's own identity (ARN)
-    #[arg(long, value_name = "ARN")]
-    pub principal: Option<String>,
-    /// Without this external id nobody can take the role
-    #[arg(long, value_name = "ID")]
-    pub external_id: Option<String>,
-}
-
-/// Prints it.
-pub(super) fn run_setup(command: &SetupCommand) -> ExitCode {
-    let SetupCommand::Aws(args) = command;
-    let config = match run::load(&args.config) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let is_bucket = |known: &&DestinationOptions| {
-        matches!(known.store, Store::S3(_))
-            && args.destination.as_ref().is_none_or(|name| *name == known.name)
-    };
-    let found: Vec<&DestinationOptions> = config.destinations.iter().filter(is_bucket).collect();
-    let [destination] = found.as_slice() else {
-        eprintln!(
-            "onrecord: {} has {} destinations of type s3 that fit; name one with --destination",
-            args.config.display(),
-            found.len()
-        );
-        return ExitCode::FAILURE;
-    };
-    let Store::S3(options) = &destination.store else { return ExitCode::FAILURE };
-    print!("{}", aws(args, destination, options));
-    ExitCode::SUCCESS
-}
 
 /// What the identity that delivers may do, and nothing else.
 fn policy(destination: &DestinationOptions, options: &S3Options) -> Value {
@@ -103,7 +49,8 @@ fn trust(args: &SetupArgs) -> Value {
     json!({ "Version": "2012-10-17", "Statement": [statement] })
 }
 
-fn aws(args: &SetupArgs, destination: &DestinationOptions, options: &S3Options) -> String {
+/// The commands.
+pub(super) fn print(args: &SetupArgs, destination: &DestinationOptions, options: &S3Options) -> String {
     let bucket = &options.bucket.name;
     let name = format!("onrecord-{}", destination.name);
     let file = |what: &str, value: &Value| format!("cat > {name}-{what}.json <<'JSON'\n{value:#}\nJSON\n");
@@ -142,6 +89,8 @@ fn aws(args: &SetupArgs, destination: &DestinationOptions, options: &S3Options) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::setup::tests::documents;
+    use crate::deliver::Store;
 
     fn printed(lock: bool) -> String {
         let mut options = S3Options::new("audit-1");
@@ -150,23 +99,11 @@ mod tests {
         let mut destination = DestinationOptions::new("vault", Store::S3(Box::new(options.clone())));
         destination.prefix = "logs/".to_owned();
         let args = SetupArgs {
-            config: "proxy.toml".into(),
-            destination: None,
             principal: Some("arn:aws:iam::1:root".into()),
             external_id: Some("id-1".into()),
+            ..SetupArgs::default()
         };
-        aws(&args, &destination, &options)
-    }
-
-    /// The documents, by the ends of their files' names.
-    fn documents(text: &str) -> Vec<(String, Value)> {
-        let parts = text.split("<<'JSON'\n").skip(1).zip(text.split("cat > ").skip(1));
-        parts
-            .map(|(json, name)| {
-                let name = name.split(' ').next().unwrap().to_owned();
-                (name, serde_json::from_str(json.split("\nJSON\n").next().unwrap()).unwrap())
-            })
-            .collect()
+        print(&args, &destination, &options)
     }
 
     #[test]
