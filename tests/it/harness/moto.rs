@@ -19,12 +19,10 @@ pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const EXTERNAL_ID: &str = "org-1";
 
 /// As the server itself would start, but as strict as Amazon in two things that moto lets
-/// through (who gives no external id where one is wanted, and roles that do not exist), with errors
-/// and answers in the form that Amazon gives them, and with signatures checked over the path as it
-/// was sent.
+/// through (who gives no external id where one is wanted, and roles that do not exist), and with errors
+/// and answers in the form that Amazon gives them.
 const START: &str = r#"
 import sys
-from urllib.parse import quote
 from moto.core import exceptions, responses
 from moto.iam import access_control, policy_conditions
 
@@ -48,14 +46,6 @@ def tell(self, *args, **kwargs):
     told(self, *args, **kwargs)
     self.description = self.description.replace("<Errors>", "").replace("</Errors>", "")
 
-make = base._create_aws_request
-
-def request(self):
-    if self._service == "s3":
-        path, mark, query = self._path.partition("?")
-        self._path = quote(path, safe="/-_.~") + mark + query
-    return make(self)
-
 serialized = responses.BaseResponse.serialized
 
 def named(self, result):
@@ -66,7 +56,6 @@ def named(self, result):
 
 responses.BaseResponse.serialized = named
 exceptions._RESTError.__init__ = tell
-base._create_aws_request = request
 policy_conditions.TrustCondition.verify_condition = verify
 base._is_assuming_role_operation = assuming
 from moto.server import main
