@@ -27,7 +27,7 @@ made_by="# $(rustc --version), $wide AVX2"
 same=1
 grep -qxF "$made_by" baseline.txt 2>/dev/null || same=0
 echo "$made_by" >"$out/counts"
-for part in request-head response-head find-route redact-query cache-status write-record read-record; do
+for part in request-head response-head response-read find-route redact-query cache-status write-record read-record; do
   few=$(count "$part" 1000)
   many=$(count "$part" 3000)
   now=$(((many - few) / 2000))

@@ -1,9 +1,10 @@
 //! What each fuzz target does with its bytes, and what must hold then.
 
+use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use onrecord::capture::redact::Redactor;
-use onrecord::http1::{RequestGuard, RequestLimits, ResponseGuard};
+use onrecord::http1::{Fault, Piece, RequestGuard, RequestLimits, ResponseGuard, ResponseReader};
 use onrecord::pack::manifest::Manifest;
 use onrecord::record::RecordView;
 use onrecord::record::wire::Fields;
@@ -75,6 +76,54 @@ pub fn responses(data: &[u8]) {
         gone += cut.advance(&bytes[gone..come]);
     }
     assert_eq!((gone, cut.fault()), (at, whole.fault()));
+}
+
+/// What upstreams answer, made into responses: the same however it is cut, and all bytes that the
+/// guard lets go on are in it.
+pub fn answers(data: &[u8]) {
+    let (size, bytes) = pieces(data);
+    let to_head = size % 2 == 0;
+    let whole = read_answer(bytes, bytes.len().max(1), to_head);
+    assert_eq!(read_answer(bytes, size, to_head), whole);
+    let mut guard = ResponseGuard::default();
+    guard.expect(to_head);
+    guard.advance(bytes);
+    if let Some(Fault::Surplus) = guard.fault() {
+        assert!(whole.is_some_and(|(_, _, _, ended)| ended), "what is behind an answer is not in it");
+    } else if guard.fault().is_some() {
+        assert_eq!(whole, None);
+    }
+}
+
+type Answer = (String, Vec<u8>, Option<HeaderMap>, bool);
+
+/// Head, body and trailers, and whether the answer has ended; `None`: it is refused.
+fn read_answer(bytes: &[u8], size: usize, to_head: bool) -> Option<Answer> {
+    let mut reader = ResponseReader::default();
+    reader.expect(to_head);
+    let mut buffer = BytesMut::new();
+    let (mut head, mut body, mut trailers) = (None, Vec::new(), None);
+    for piece in bytes.chunks(size) {
+        buffer.extend_from_slice(piece);
+        if head.is_none() {
+            head = reader.head(&mut buffer, |status| assert!(status < 200)).ok()?;
+        }
+        while head.is_some()
+            && let Some(piece) = reader.body(&mut buffer).ok()?
+        {
+            match piece {
+                Piece::Data(data) => {
+                    assert!(!data.is_empty() && trailers.is_none());
+                    body.extend_from_slice(&data);
+                }
+                Piece::Trailers(found) => trailers = Some(found),
+            }
+        }
+        if reader.has_ended() {
+            break;
+        }
+    }
+    Some((format!("{head:?}"), body, trailers, reader.has_ended()))
 }
 
 /// Queries and URLs: the value of a secret name never comes out.

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::grammar::is_token_byte;
+use super::response::Part;
 
 /// Digits of a chunk size; more are leading zeros or too large a number.
 const MAX_DIGITS: u8 = 16;
@@ -63,13 +64,7 @@ impl Chunked {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Done {
             if self.state == State::Data {
-                let left = usize::try_from(self.size).unwrap_or(usize::MAX);
-                let here = left.min(bytes.len() - at);
-                self.size -= here as u64;
-                at += here;
-                if self.size == 0 {
-                    self.state = State::DataCr;
-                }
+                at += self.advance_data(bytes.len() - at);
                 continue;
             }
             match self.step(bytes[at]) {
@@ -79,6 +74,52 @@ impl Chunked {
             at += 1;
         }
         (at, None)
+    }
+
+    /// Whether the next byte is data.
+    pub(super) fn is_at_data(&self) -> bool {
+        self.state == State::Data
+    }
+
+    /// What these bytes, of which there is one at least, begin with, as far as it is of one kind.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Part, Fault> {
+        if self.state == State::Data {
+            return Ok(Part::Data(self.advance_data(bytes.len())));
+        }
+        let kind = self.is_trailer(bytes.first().copied());
+        let mut at = 0;
+        while at < bytes.len()
+            && !matches!(self.state, State::Data | State::Done)
+            && self.is_trailer(bytes.get(at).copied()) == kind
+        {
+            match self.step(bytes[at]) {
+                Ok(next) => self.state = next,
+                // What stands before it goes on first; it is as wrong the next time.
+                Err(_) if at > 0 => break,
+                Err(fault) => return Err(fault),
+            }
+            at += 1;
+        }
+        Ok(if kind { Part::Trailers(at) } else { Part::Framing(at) })
+    }
+
+    /// Whether this byte, the next one, is of a trailer line.
+    fn is_trailer(&self, byte: Option<u8>) -> bool {
+        match self.state {
+            State::TrailerStart => byte != Some(b'\r'),
+            State::TrailerName | State::TrailerValue | State::TrailerLf => true,
+            _ => false,
+        }
+    }
+
+    /// Takes as much data as there is of the chunk, out of so many bytes.
+    fn advance_data(&mut self, most: usize) -> usize {
+        let here = usize::try_from(self.size).unwrap_or(usize::MAX).min(most);
+        self.size -= here as u64;
+        if self.size == 0 {
+            self.state = State::DataCr;
+        }
+        here
     }
 
     fn step(&mut self, byte: u8) -> Result<State, Fault> {

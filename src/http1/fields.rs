@@ -30,9 +30,10 @@ pub(super) enum Length {
 }
 
 impl Framing {
-    /// Reads one field line without its CRLF. No control byte but tabs stands in it.
+    /// Reads one field line without its CRLF; where its name ends. No control byte but tabs
+    /// stands in it.
     #[inline]
-    pub(super) fn field(&mut self, line: &[u8]) -> Result<(), Fault> {
+    pub(super) fn field(&mut self, line: &[u8]) -> Result<usize, Fault> {
         let end = token_length(line);
         if end == 0 || line.get(end) != Some(&b':') {
             return Err(bad_name(line, end));
@@ -44,7 +45,7 @@ impl Framing {
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value)?,
             _ => {}
         }
-        Ok(())
+        Ok(end)
     }
 
     #[inline(never)]

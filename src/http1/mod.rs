@@ -1,19 +1,21 @@
 //! HTTP/1 message framing, read strictly: where one message ends and the next begins.
 //!
 //! Two programs that read one connection differently can be played against each other
-//! (request smuggling, response splitting). hyper, which serves and sends here, is lenient
-//! where RFC 9112 allows it; these guards look at the same bytes first and let it see only
+//! (request smuggling, response splitting). hyper, which serves clients here, is lenient
+//! where RFC 9112 allows it; these guards look at the same bytes first and let only through
 //! what can be read in one way. They keep no copy and make no message: they follow the
 //! boundaries, check the syntax in one pass, and say how many bytes may go on.
 //!
 //! Pure: bytes in, a number or a [`Fault`] out. [`RequestGuard`] is for what clients send,
-//! [`ResponseGuard`] for what upstreams answer.
+//! [`ResponseGuard`] for what upstreams answer. Towards HTTP/1.1 upstreams there is no other
+//! parser: [`ResponseReader`] makes the messages of what the guard has found.
 
 mod chunked;
 mod fault;
 mod fields;
 mod grammar;
 mod lines;
+mod reader;
 mod request;
 mod response;
 mod scan;
@@ -21,5 +23,6 @@ mod target;
 
 pub use fault::Fault;
 pub use grammar::{is_host, is_token};
+pub use reader::{Piece, ResponseHead, ResponseReader};
 pub use request::{RequestGuard, RequestLimits};
-pub use response::ResponseGuard;
+pub use response::{FieldSpan, Part, ResponseGuard, StatusLine};

@@ -4,6 +4,7 @@ use super::chunked::Chunked;
 use super::fault::Fault;
 use super::fields::{Framing, Length};
 use super::lines::Lines;
+use std::ops::Range;
 
 /// Bytes of a response head.
 const HEAD_BYTES: usize = 256 * 1024;
@@ -22,6 +23,64 @@ pub struct ResponseGuard {
     state: State,
     to_head: bool,
     interim: u8,
+    is_chunked: bool,
+    head: StatusLine,
+    /// Kept from one head to the next, so that none of them allocates it.
+    fields: Vec<FieldSpan>,
+}
+
+/// What comes next of a response, as a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Nothing can be told before more has come.
+    More,
+    /// A whole head, of an interim response or a final one.
+    Head(usize),
+    /// Bytes of the chunked coding that are neither data nor trailers.
+    Framing(usize),
+    /// Data of the body.
+    Data(usize),
+    /// Trailer lines, whole or in part.
+    Trailers(usize),
+}
+
+/// Where a field stands in its head; the value without the blanks around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldSpan {
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+impl FieldSpan {
+    /// The name's place.
+    #[must_use]
+    pub fn name(&self) -> Range<usize> {
+        self.name.0 as usize..self.name.1 as usize
+    }
+
+    /// The value's place.
+    #[must_use]
+    pub fn value(&self) -> Range<usize> {
+        self.value.0 as usize..self.value.1 as usize
+    }
+}
+
+/// A status line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusLine {
+    /// 100 to 999.
+    pub status: u16,
+    /// Whether it is HTTP/1.0.
+    pub is_10: bool,
+    reason: (u32, u32),
+}
+
+impl StatusLine {
+    /// The reason's place in the head; empty where there is none.
+    #[must_use]
+    pub fn reason(&self) -> Range<usize> {
+        self.reason.0 as usize..self.reason.1 as usize
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -39,14 +98,14 @@ enum State {
 #[derive(Clone, Debug, Default)]
 struct Head {
     lines: Lines,
-    status: Option<(u16, bool)>,
-    fields: usize,
+    status: Option<StatusLine>,
     framing: Framing,
 }
 
 impl Default for ResponseGuard {
     fn default() -> Self {
-        Self { state: State::Idle, to_head: false, interim: 0 }
+        let (head, fields) = Default::default();
+        Self { state: State::Idle, to_head: false, interim: 0, is_chunked: false, head, fields }
     }
 }
 
@@ -58,87 +117,133 @@ impl ResponseGuard {
             self.state = State::Head(Head::default());
             self.to_head = to_head;
             self.interim = 0;
+            self.is_chunked = false;
         }
     }
 
-    /// Looks at what has come, as [`super::RequestGuard::advance`] does.
+    /// What these bytes begin with. Of a head it wants all that there is, from its beginning,
+    /// each time; what it has said of a body is not to be shown again.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes. After a fault it is the same fault for ever.
+    #[inline]
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Part, Fault> {
+        if bytes.is_empty() {
+            return Ok(Part::More);
+        }
+        let part = match &mut self.state {
+            State::Head(head) => match head.advance(bytes, &mut self.fields) {
+                Ok(Some(length)) => self.behind().map(|()| Part::Head(length)),
+                Ok(None) => Ok(Part::More),
+                Err(fault) => Err(fault),
+            },
+            State::Exact(left) => {
+                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= here as u64;
+                if *left == 0 {
+                    self.state = State::Idle;
+                }
+                Ok(Part::Data(here))
+            }
+            State::Chunked(chunked) => {
+                let part = chunked.next(bytes);
+                if chunked.is_done() {
+                    self.state = State::Idle;
+                }
+                part
+            }
+            State::Endless => Ok(Part::Data(bytes.len())),
+            State::Idle => Err(Fault::Surplus),
+            State::Refused(fault) => Err(*fault),
+        };
+        if let Err(fault) = part {
+            self.state = State::Refused(fault);
+        }
+        part
+    }
+
+    /// Looks at what has come, as [`super::RequestGuard::advance`] does: how much of it is well
+    /// formed.
     pub fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
-        while at < bytes.len() {
-            let rest = &bytes[at..];
-            match &mut self.state {
-                State::Head(head) => match head.advance(rest) {
-                    Ok(Some(length)) => {
-                        let head = std::mem::take(head);
-                        match self.behind(&head) {
-                            Ok(next) => {
-                                at += length;
-                                self.state = next;
-                            }
-                            Err(fault) => {
-                                self.state = State::Refused(fault);
-                                return at;
-                            }
-                        }
-                    }
-                    Ok(None) => return at,
-                    Err(fault) => {
-                        self.state = State::Refused(fault);
-                        return at;
-                    }
-                },
-                State::Exact(left) => {
-                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
-                    *left -= here as u64;
-                    at += here;
-                    if *left == 0 {
-                        self.state = State::Idle;
-                    }
+        while let Ok(part) = self.next(&bytes[at..]) {
+            match part {
+                Part::More => break,
+                Part::Head(length) | Part::Framing(length) | Part::Data(length) | Part::Trailers(length) => {
+                    at += length
                 }
-                State::Chunked(chunked) => {
-                    let (here, fault) = chunked.advance(rest);
-                    at += here;
-                    if let Some(fault) = fault {
-                        self.state = State::Refused(fault);
-                        return at;
-                    }
-                    if chunked.is_done() {
-                        self.state = State::Idle;
-                    }
-                }
-                State::Endless => return bytes.len(),
-                State::Idle => {
-                    self.state = State::Refused(Fault::Surplus);
-                    return at;
-                }
-                State::Refused(_) => return at,
             }
         }
         at
     }
 
     /// What follows a whole head (RFC 9112 §6.3).
-    fn behind(&mut self, head: &Head) -> Result<State, Fault> {
-        let (status, is_10) = head.status.ok_or(Fault::StatusLine)?;
-        let length = head.framing.length(is_10)?;
-        match status {
+    fn behind(&mut self) -> Result<(), Fault> {
+        let State::Head(head) = &self.state else { return Ok(()) };
+        self.head = head.status.ok_or(Fault::StatusLine)?;
+        let status = self.head.status;
+        let length = head.framing.length(self.head.is_10)?;
+        self.state = match status {
             // Another protocol from here on; whether it was asked for is not known here.
-            101 => Ok(State::Endless),
+            101 => State::Endless,
             100..=199 => {
                 self.interim += 1;
                 if self.interim > MAX_INTERIM {
-                    Err(Fault::Interim)
-                } else {
-                    Ok(State::Head(Head::default()))
+                    return Err(Fault::Interim);
                 }
+                State::Head(Head::default())
             }
-            _ if self.to_head || status == 204 || status == 304 => Ok(State::Idle),
-            _ => Ok(match length {
+            _ if self.to_head || status == 204 || status == 304 => State::Idle,
+            _ => match length {
                 Length::Unsaid => State::Endless,
                 Length::Exact(0) => State::Idle,
                 Length::Exact(length) => State::Exact(length),
-                Length::Chunked => State::Chunked(Chunked::new()),
-            }),
+                Length::Chunked => {
+                    self.is_chunked = true;
+                    State::Chunked(Chunked::new())
+                }
+            },
+        };
+        Ok(())
+    }
+
+    /// The status line of the last whole head.
+    #[must_use]
+    pub fn status_line(&self) -> StatusLine {
+        self.head
+    }
+
+    /// The fields of the last whole head, until the next bytes are looked at.
+    #[must_use]
+    pub fn fields(&self) -> &[FieldSpan] {
+        &self.fields
+    }
+
+    /// Whether no answer is due: the last one has ended, or none was asked for.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// Whether the next byte is of the chunked coding and not of the data in it.
+    #[must_use]
+    pub(super) fn is_between_data(&self) -> bool {
+        matches!(&self.state, State::Chunked(chunked) if !chunked.is_at_data())
+    }
+
+    /// Whether the connection's end is the body's end.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        matches!(self.state, State::Endless)
+    }
+
+    /// Bytes of the body that are still to come, where its length was said before.
+    #[must_use]
+    pub fn remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Exact(left) => Some(left),
+            State::Idle if !self.is_chunked => Some(0),
+            _ => None,
         }
     }
 
@@ -154,8 +259,9 @@ impl ResponseGuard {
 
 impl Head {
     /// The length of the head, once it is whole.
-    fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+    fn advance(&mut self, bytes: &[u8], fields: &mut Vec<FieldSpan>) -> Result<Option<usize>, Fault> {
         loop {
+            let start = self.lines.whole();
             let line = self.lines.next(bytes)?;
             if self.lines.whole() > HEAD_BYTES || line.is_none() && bytes.len() > HEAD_BYTES {
                 return Err(Fault::HeadTooLarge);
@@ -163,22 +269,36 @@ impl Head {
             let Some(line) = line else { return Ok(None) };
             if self.status.is_none() {
                 self.status = Some(status_line(line)?);
+                fields.clear();
             } else if line.is_empty() {
                 return Ok(Some(self.lines.whole()));
             } else {
-                self.fields += 1;
-                if self.fields > HEAD_FIELDS {
+                if fields.len() >= HEAD_FIELDS {
                     return Err(Fault::TooManyFields);
                 }
-                self.framing.field(line)?;
+                let end = self.framing.field(line)?;
+                fields.push(span(start, end, line));
             }
         }
     }
 }
 
-/// Status, and whether it is HTTP/1.0. The blank behind the status may be missing, as many
-/// servers leave it out with the reason.
-fn status_line(line: &[u8]) -> Result<(u16, bool), Fault> {
+/// Where name and value of a line stand that begins at `start` and whose name ends at `end`.
+#[inline]
+fn span(start: usize, end: usize, line: &[u8]) -> FieldSpan {
+    let place = |at: usize| (start + at) as u32;
+    let mut value = end + 1..line.len();
+    while matches!(line.get(value.start), Some(b' ' | b'\t')) && value.start < value.end {
+        value.start += 1;
+    }
+    while value.start < value.end && matches!(line.get(value.end - 1), Some(b' ' | b'\t')) {
+        value.end -= 1;
+    }
+    FieldSpan { name: (place(0), place(end)), value: (place(value.start), place(value.end)) }
+}
+
+/// The blank behind the status may be missing, as many servers leave it out with the reason.
+fn status_line(line: &[u8]) -> Result<StatusLine, Fault> {
     let (version, rest) = line.split_at_checked(9).ok_or(Fault::StatusLine)?;
     let is_10 = match version {
         b"HTTP/1.1 " => false,
@@ -190,7 +310,9 @@ fn status_line(line: &[u8]) -> Result<(u16, bool), Fault> {
         [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..]
             if reason.is_empty() || reason[0] == b' ' =>
         {
-            Ok((digit(*a) * 100 + digit(*b) * 10 + digit(*c), is_10))
+            let status = digit(*a) * 100 + digit(*b) * 10 + digit(*c);
+            let end = line.len() as u32;
+            Ok(StatusLine { status, is_10, reason: (end.min(13), end) })
         }
         _ => Err(Fault::StatusLine),
     }

@@ -155,7 +155,7 @@ impl FaultCounters {
         self.0[fault.index()].add(1);
     }
 
-    pub(super) fn get(&self, fault: Fault) -> u64 {
+    pub(crate) fn get(&self, fault: Fault) -> u64 {
         self.0[fault.index()].get()
     }
 }

@@ -5,7 +5,7 @@ use super::expect::{Expectation, Held};
 use super::headers::strip_trailers;
 use super::options::Limits;
 use super::upgrade::Tunnel;
-use super::upstream::Lease;
+use super::upstream::{Lease, UpstreamError};
 use crate::capture::Account;
 use crate::http1::Fault;
 use crate::record::ErrorType;
@@ -14,7 +14,6 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use thiserror::Error;
@@ -47,7 +46,7 @@ struct Streaming {
 /// The request's body failed; the cause is in the account.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("the request's body could not be read: {}", .0.as_str())]
-pub(super) struct RequestBodyError(ErrorType);
+pub struct RequestBodyError(ErrorType);
 
 impl RequestBody {
     /// No body.
@@ -166,23 +165,35 @@ pub enum ResponseBody {
 /// The upstream's response body. At its end the connection goes back to the pool.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    inner: Incoming,
+    inner: Coming,
     lease: Option<Lease>,
     account: Rc<Account>,
     limits: Rc<Limits>,
     waiting: bool,
-    expectation: Option<Arc<Expectation>>,
+    expectation: Option<Rc<Expectation>>,
+}
+
+/// Where a response's body comes from.
+#[derive(Debug)]
+pub(super) enum Coming {
+    /// From the connection that the request has.
+    Http1 {
+        /// Whether its length was said before, be it 0.
+        has_length: bool,
+    },
+    /// From a stream of HTTP/2.
+    Http2(Incoming),
 }
 
 impl UpstreamBody {
     /// Takes over the body and the connection that it comes over.
     #[must_use]
     pub(super) fn new(
-        inner: Incoming,
+        inner: Coming,
         lease: Lease,
         account: Rc<Account>,
         limits: Rc<Limits>,
-        expectation: Option<Arc<Expectation>>,
+        expectation: Option<Rc<Expectation>>,
     ) -> Self {
         account.timer().clear();
         let mut body = Self { inner, lease: Some(lease), account, limits, waiting: false, expectation };
@@ -191,8 +202,43 @@ impl UpstreamBody {
     }
 
     fn give_back_at_end(&mut self) {
-        if self.inner.is_end_stream() {
+        let has_ended = match (&self.inner, &self.lease) {
+            (Coming::Http2(inner), _) => inner.is_end_stream(),
+            (Coming::Http1 { .. }, Some(lease)) => lease.http1_is_over(),
+            (Coming::Http1 { .. }, None) => false,
+        };
+        if has_ended {
             self.give_back();
+        }
+    }
+
+    /// Over HTTP/1.1 the connection is given away at the end, and only there.
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Coming::Http2(inner) => inner.is_end_stream(),
+            Coming::Http1 { .. } => self.lease.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.inner, &self.lease) {
+            (Coming::Http2(inner), _) => inner.size_hint(),
+            (Coming::Http1 { .. }, Some(lease)) => lease.http1_size_hint(),
+            (Coming::Http1 { has_length: true }, None) => SizeHint::with_exact(0),
+            // Chunked it came and chunked it goes on, even where the end has come already.
+            (Coming::Http1 { has_length: false }, None) => SizeHint::default(),
+        }
+    }
+
+    fn poll_inner(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        match &mut self.inner {
+            Coming::Http2(inner) => {
+                Pin::new(inner).poll_frame(context).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Coming::Http1 { .. } => match self.lease.as_mut().and_then(Lease::http1) {
+                Some(connection) => connection.poll_frame(context),
+                None => Poll::Ready(None),
+            },
         }
     }
 
@@ -206,7 +252,7 @@ impl UpstreamBody {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        match Pin::new(&mut self.inner).poll_frame(context) {
+        match self.poll_inner(context) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.waiting = false;
                 if let Some(trailers) = frame.trailers_mut() {
@@ -258,7 +304,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Upstream(body) => body.inner.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
             Self::Own(text) => text.is_empty(),
             Self::Tunnel(_) => false,
         }
@@ -266,7 +312,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Upstream(body) => body.inner.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
             Self::Own(text) => SizeHint::with_exact(text.len() as u64),
             Self::Tunnel(_) => SizeHint::with_exact(0),
         }

@@ -1,7 +1,7 @@
 //! Why a request could not be forwarded, and what the client is told.
 
+use super::upstream::UpstreamError;
 use crate::capture::BodyError;
-use crate::http1::Fault;
 use crate::record::{ErrorType, EventId};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -42,7 +42,7 @@ pub enum ForwardError {
     Deadline,
     /// The upstream broke off, or answered with what is not HTTP.
     #[error("the upstream did not complete its answer")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] UpstreamError),
     /// The request's own body failed; why is in the account.
     #[error("the request's body could not be read")]
     RequestBody(ErrorType),
@@ -93,9 +93,7 @@ impl ForwardError {
             Self::Tls { .. } => ErrorType::UpstreamTls,
             Self::ConnectTimeout { .. } | Self::ResponseTimeout => ErrorType::UpstreamTimeout,
             Self::Deadline => ErrorType::Deadline,
-            Self::Upstream(error) if error.is_parse() || Fault::find(error).is_some() => {
-                ErrorType::UpstreamProtocol
-            }
+            Self::Upstream(error) if error.is_of_form() => ErrorType::UpstreamProtocol,
             Self::Upstream(_) => ErrorType::UpstreamReset,
             Self::Switched => ErrorType::UpstreamProtocol,
             Self::RequestBody(error) | Self::Refused { error, .. } => *error,
@@ -143,7 +141,7 @@ impl ForwardError {
 pub enum ResponseBodyError {
     /// The upstream broke off.
     #[error("the upstream broke off in the response body")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] UpstreamError),
     /// The upstream paused for too long.
     #[error("the upstream paused for too long in the response body")]
     Timeout,
@@ -155,7 +153,7 @@ pub enum ResponseBodyError {
 impl BodyError for ResponseBodyError {
     fn error_type(&self) -> ErrorType {
         match self {
-            Self::Upstream(error) if Fault::find(error).is_some() => ErrorType::UpstreamProtocol,
+            Self::Upstream(error) if error.is_of_form() => ErrorType::UpstreamProtocol,
             Self::Upstream(_) => ErrorType::UpstreamReset,
             Self::Timeout => ErrorType::UpstreamTimeout,
             Self::Deadline => ErrorType::Deadline,

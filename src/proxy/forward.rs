@@ -1,12 +1,12 @@
 //! The innermost service: sends the request to the upstream and hands back its response.
 
-use super::body::{RequestBody, ResponseBody, UpstreamBody, arm, is_past_deadline};
+use super::body::{Coming, RequestBody, ResponseBody, UpstreamBody, arm, is_past_deadline};
 use super::error::ForwardError;
 use super::expect::{Expectation, Held};
 use super::headers::{ForwardedFields, prepare_request, prepare_response};
 use super::options::{Limits, SourceOptions};
 use super::upgrade::{self, Tunnel};
-use super::upstream::{Lease, Pool, Sender, TunnelParts, UpstreamShared};
+use super::upstream::{Lease, Pool, Sender, UpstreamError, UpstreamShared};
 use crate::capture::{Account, Call};
 use crate::metrics::LaneStats;
 use crate::record::ErrorType;
@@ -20,7 +20,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
-use tokio::sync::oneshot;
 
 /// Attempts of a request that HTTP/2 upstreams refuse unprocessed.
 const MOST_REFUSALS: u32 = 3;
@@ -131,16 +130,13 @@ pub(super) async fn forward(
     let mut refusals = 0;
     let mut is_again = false;
     loop {
-        let (mut lease, tunnel) = match &wish {
+        let mut lease = match &wish {
             None => match target.pool.ready() {
-                Some(lease) => (lease, None),
+                Some(lease) => lease,
                 // Boxed, as below: requests that find a connection are not to carry the space.
-                None => (Box::pin(target.pool.acquire()).await?, None),
+                None => Box::pin(target.pool.acquire()).await?,
             },
-            Some(_) => {
-                let (lease, parts) = Box::pin(target.pool.acquire_for_upgrade()).await?;
-                (lease, Some(parts))
-            }
+            Some(_) => Box::pin(target.pool.acquire_for_upgrade()).await?,
         };
         address(target, &lease, &mut request, is_again)?;
         is_again = true;
@@ -149,10 +145,10 @@ pub(super) async fn forward(
         account.upstream_attempt(&lease.endpoint().address, lease.reached());
         arm(&account, &target.limits, target.limits.response_timeout);
         let sent = Instant::now();
-        match send(&mut lease, request, &account).await {
+        match send(&mut lease, request, expectation.as_ref(), &account).await {
             Sent::Response(response) => {
                 account.upstream_answered(sent.elapsed().as_micros() as u64);
-                let answer = Answer { response, lease, account, wish, tunnel, expectation };
+                let answer = Answer { response, lease, account, wish, expectation };
                 return accept(target, answer);
             }
             Sent::Untouched(again) if lease.is_reused() => {
@@ -240,13 +236,13 @@ fn address(
 }
 
 /// Passes an expectation on, where the upstream's HTTP/1.1 can answer it.
-fn hold_back(target: &Target, lease: &Lease, request: &mut Request<RequestBody>) -> Option<Arc<Expectation>> {
+fn hold_back(target: &Target, lease: &Lease, request: &mut Request<RequestBody>) -> Option<Rc<Expectation>> {
     if lease.is_http2() {
         request.body_mut().hold(None);
         return None;
     }
     let expectation = Expectation::pass_on(request);
-    request.body_mut().hold(Some(Held::new(Arc::clone(&expectation), target.timers.timer())));
+    request.body_mut().hold(Some(Held::new(Rc::clone(&expectation), target.timers.timer())));
     Some(expectation)
 }
 
@@ -264,7 +260,8 @@ fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
 }
 
 /// Whether an HTTP/2 upstream says that it has not processed the request (RFC 9113 §8.7).
-fn is_refusal(error: &hyper::Error) -> bool {
+fn is_refusal(error: &UpstreamError) -> bool {
+    let UpstreamError::Http2(error) = error else { return false };
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
@@ -278,17 +275,38 @@ fn is_refusal(error: &hyper::Error) -> bool {
 }
 
 enum Sent {
-    Response(Response<Incoming>),
+    Response(Response<Coming>),
     /// Nothing of the request was written.
     Untouched(Box<Request<RequestBody>>),
-    Failed(hyper::Error),
+    Failed(UpstreamError),
     TimedOut,
 }
 
-async fn send(lease: &mut Lease, request: Request<RequestBody>, account: &Rc<Account>) -> Sent {
+async fn send(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+    expectation: Option<&Rc<Expectation>>,
+    account: &Rc<Account>,
+) -> Sent {
     match lease.sender() {
-        Sender::Http1(sender) => wait(sender.try_send_request(request), account).await,
-        Sender::Http2(connection) => wait(connection.sender.try_send_request(request), account).await,
+        Sender::Http1(connection) => {
+            if let Err(request) = connection.start(request, expectation) {
+                return Sent::Untouched(request);
+            }
+            poll_fn(|context| match connection.poll_head(context) {
+                Poll::Ready(Ok(response)) => {
+                    let has_length = connection.size_hint().exact().is_some();
+                    Poll::Ready(Sent::Response(response.map(|()| Coming::Http1 { has_length })))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Sent::Failed(error)),
+                Poll::Pending => account.timer().poll(context).map(|()| Sent::TimedOut),
+            })
+            .await
+        }
+        // Boxed: requests over HTTP/1.1 are not to carry the space.
+        Sender::Http2(connection) => {
+            Box::pin(wait(connection.sender.try_send_request(request), account)).await
+        }
     }
 }
 
@@ -300,10 +318,10 @@ async fn wait(
 ) -> Sent {
     let mut response = std::pin::pin!(response);
     poll_fn(|context| match response.as_mut().poll(context) {
-        Poll::Ready(Ok(response)) => Poll::Ready(Sent::Response(response)),
+        Poll::Ready(Ok(response)) => Poll::Ready(Sent::Response(response.map(Coming::Http2))),
         Poll::Ready(Err(mut error)) => Poll::Ready(match error.take_message() {
             Some(request) => Sent::Untouched(Box::new(request)),
-            None => Sent::Failed(error.into_error()),
+            None => Sent::Failed(error.into_error().into()),
         }),
         Poll::Pending => account.timer().poll(context).map(|()| Sent::TimedOut),
     })
@@ -312,16 +330,15 @@ async fn wait(
 
 /// A response's head with all that belongs to it.
 struct Answer {
-    response: Response<Incoming>,
+    response: Response<Coming>,
     lease: Lease,
     account: Rc<Account>,
     wish: Option<HeaderValue>,
-    tunnel: Option<oneshot::Receiver<TunnelParts>>,
-    expectation: Option<Arc<Expectation>>,
+    expectation: Option<Rc<Expectation>>,
 }
 
 fn accept(target: &Target, answer: Answer) -> Result<Response<ResponseBody>, ForwardError> {
-    let Answer { mut response, lease, account, wish, tunnel, expectation } = answer;
+    let Answer { mut response, mut lease, account, wish, expectation } = answer;
     if matches!(response.status().as_u16(), 502..=504) {
         lease.failed()
     } else {
@@ -329,10 +346,10 @@ fn accept(target: &Target, answer: Answer) -> Result<Response<ResponseBody>, For
     }
     let limits = Rc::clone(&target.limits);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(protocol), Some(parts)) = (wish, tunnel) else { return Err(ForwardError::Switched) };
-        if !upgrade::is_answer(response.headers(), &protocol) {
+        let Some(protocol) = wish.filter(|asked| upgrade::is_answer(response.headers(), asked)) else {
             return Err(ForwardError::Switched);
-        }
+        };
+        let parts = lease.leave_http().ok_or(ForwardError::Switched)?;
         account.timer().clear();
         prepare_response(&mut response);
         upgrade::write(response.headers_mut(), protocol);

@@ -5,7 +5,6 @@
 //! body, or allocates for the sake of being a layer.
 
 mod admit;
-mod answers;
 mod body;
 mod error;
 mod expect;
@@ -26,7 +25,9 @@ pub use options::{
     Organization, Place, RouteRule, SourceOptions, Upstream, UpstreamAddress,
 };
 pub use upgrade::Tunnel;
-pub use upstream::{AddressStatus, AddressTotals, UpstreamShared, UpstreamTlsError, watch};
+pub use upstream::{
+    AddressStatus, AddressTotals, Http1Error, UpstreamError, UpstreamShared, UpstreamTlsError, watch,
+};
 
 use crate::capture::{Call, Capture, FindSource, Lane, Peer, RecordedBody};
 use admit::Admit;

@@ -20,7 +20,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::oneshot;
 
 /// Bytes that a tunnel holds each way.
 const BUFFER: usize = 16 * 1024;
@@ -66,7 +65,7 @@ pub(super) fn is_answer(headers: &HeaderMap, asked: &HeaderValue) -> bool {
 /// The upstream's side of an upgraded connection, until the client's side has come too.
 #[derive(Debug)]
 pub struct Tunnel {
-    parts: oneshot::Receiver<TunnelParts>,
+    parts: TunnelParts,
     /// Keeps the request counted at its address.
     _lease: Lease,
     limits: Rc<Limits>,
@@ -74,12 +73,7 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    pub(super) fn new(
-        parts: oneshot::Receiver<TunnelParts>,
-        lease: Lease,
-        limits: Rc<Limits>,
-        idle: Duration,
-    ) -> Self {
+    pub(super) fn new(parts: TunnelParts, lease: Lease, limits: Rc<Limits>, idle: Duration) -> Self {
         Self { parts, _lease: lease, limits, idle }
     }
 
@@ -91,14 +85,11 @@ impl Tunnel {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let Ok(parts) = self.parts.await else {
-            return exchange.abort(ErrorType::UpstreamReset);
-        };
         let account = Rc::clone(exchange.account());
-        let (mut client, mut upstream) = (client, parts.io);
+        let (mut client, mut upstream) = (client, self.parts.io);
         account.add_received(read.len());
         let mut out = OneWay::new(read);
-        let mut back = OneWay::new(parts.read);
+        let mut back = OneWay::new(self.parts.read);
         let mut was = (false, false);
         account.timer().set(self.idle);
         let ended = poll_fn(|context| {

@@ -113,6 +113,11 @@ fn responses() {
 }
 
 #[test]
+fn answers() {
+    run("answers", targets::answers, raw("responses.jsonl"));
+}
+
+#[test]
 fn redaction() {
     let seeds =
         ["a=b&token=x&c", "https://u:p@h/p?sig=1#f", "access%5Ftoken=1;key=2", "&&=&=x&%", "a?b=c&code=%zz"];

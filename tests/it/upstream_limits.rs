@@ -71,6 +71,58 @@ fn an_answer_that_comes_before_the_body_is_over_reaches_the_client() {
 }
 
 #[test]
+fn an_answer_that_comes_first_does_not_stop_the_upload() {
+    // Answers at the head with more than fits anywhere, and reads all of the body meanwhile.
+    const SIZE: usize = 20_000_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        (0..2)
+            .map(|_| {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    (&stream).read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                let mut answering = stream.try_clone().unwrap();
+                let answer = std::thread::spawn(move || {
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+                    answering.write_all(head.as_bytes()).and_then(|()| answering.write_all(&pattern(SIZE)))
+                });
+                let mut body = vec![0; SIZE];
+                (&stream).read_exact(&mut body).unwrap();
+                answer.join().unwrap().unwrap();
+                body == pattern(SIZE)
+            })
+            .collect::<Vec<_>>()
+    });
+    let mut gateway = Gateway::builder()
+        .set("server", "workers", "1")
+        .source(Source::new("api", &format!("http://{address}")))
+        .start();
+    for number in 0..2 {
+        let mut connection = Connection::open(gateway.address());
+        let upload = request("POST", format!("/both-{number}")).body(pattern(SIZE));
+        connection.send(&upload.head_bytes());
+        // Nothing of the answer is read before all of the body is sent.
+        connection.send(&upload.body_bytes());
+        let response = connection.response(false).unwrap();
+        assert!(response.status == 200 && response.body == pattern(SIZE));
+    }
+    assert_eq!(serving.join().unwrap(), [true, true], "both came whole, over one connection");
+    let records = gateway.finish();
+    for number in 0..2 {
+        let record = one(&records, &format!("/both-{number}"));
+        assert_eq!(
+            (record.size(), record.request_size(), record.outcome()),
+            (SIZE as i64, SIZE as i64, "success")
+        );
+    }
+}
+
+#[test]
 fn a_body_that_is_held_back_is_not_asked_for_before_the_upstream_does() {
     let origin = Origin::start();
     let mut gateway = Gateway::before(&origin.url());

@@ -11,10 +11,11 @@ mod record;
 #[path = "../../../src/routes/mod.rs"]
 mod routes;
 
+use bytes::BytesMut;
 use capture::cache_status::cache_status;
 use capture::redact::Redactor;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http1::{RequestGuard, RequestLimits, ResponseGuard};
+use http1::{RequestGuard, RequestLimits, ResponseGuard, ResponseReader};
 use record::{Field, RecordView, RecordWriter};
 use routes::{Catalogue, RouteTable};
 use std::hint::black_box;
@@ -70,6 +71,20 @@ fn work(part: &str) -> Box<dyn FnMut()> {
             Box::new(move || {
                 guard.expect(false);
                 assert_eq!(guard.advance(black_box(RESPONSE)), RESPONSE.len());
+            })
+        }
+        "response-read" => {
+            let mut reader = ResponseReader::default();
+            // Many answers in one block, as a worker reads them.
+            let block = RESPONSE.repeat(100);
+            let mut buffer = BytesMut::new();
+            Box::new(move || {
+                if buffer.is_empty() {
+                    buffer.extend_from_slice(&block);
+                }
+                reader.expect(false);
+                black_box(reader.head(&mut buffer, |_| {}).expect("it is valid").expect("it is whole"));
+                black_box(reader.body(&mut buffer).expect("it is valid").expect("it is there"));
             })
         }
         "find-route" => {

@@ -1,14 +1,14 @@
 //! Making a connection to one address, up to the point where it can carry a request.
 
+use super::http1::{Buffers, Connection};
 use super::io::UpstreamIo;
 use super::options::Http2;
 use super::shared::Target;
 use super::tls;
 use crate::metrics::LaneStats;
-use crate::proxy::answers::{AnswerIo, CheckedSender};
 use crate::proxy::body::RequestBody;
 use bytes::Bytes;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ use std::task::Poll;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -69,7 +69,7 @@ pub(crate) struct TunnelParts {
 /// Sends requests on a connection.
 #[derive(Debug)]
 pub(in crate::proxy) enum Sender {
-    Http1(CheckedSender),
+    Http1(Connection),
     Http2(Multiplexed),
 }
 
@@ -124,7 +124,7 @@ pub(super) async fn open(target: &Target, speech: &Speech) -> Result<(UpstreamIo
     Ok((stream.into(), is_http2))
 }
 
-/// Begins HTTP on it; the connection is driven on this worker until it ends.
+/// Begins HTTP on it. A connection of HTTP/2 is driven on this worker until it ends.
 ///
 /// # Errors
 /// [`ConnectError`]. Cancel safe.
@@ -132,30 +132,9 @@ pub(super) async fn begin(
     io: UpstreamIo,
     is_http2: bool,
     stats: &Arc<LaneStats>,
+    buffers: &Rc<Buffers>,
 ) -> Result<Sender, ConnectError> {
-    if is_http2 { begin_http2(io).await } else { Ok(Sender::Http1(begin_http1(io, stats).await?.0)) }
-}
-
-/// The way to switch protocols: what the connection leaves comes by the channel.
-pub(super) async fn begin_http1(
-    io: UpstreamIo,
-    stats: &Arc<LaneStats>,
-) -> Result<(CheckedSender, oneshot::Receiver<TunnelParts>), ConnectError> {
-    let io = AnswerIo::new(io.hearing_out(), Arc::clone(stats));
-    let check = io.checker();
-    let (sender, mut connection) = http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(failed)?;
-    let (give, take) = oneshot::channel();
-    tokio::task::spawn_local(async move {
-        // Whoever waits for a response on it is told of an error; there is nobody else to tell.
-        if poll_fn(|context| Pin::new(&mut connection).poll(context)).await.is_ok() && !give.is_closed() {
-            let parts = connection.into_parts();
-            let (io, rest) = parts.io.into_inner().into_parts();
-            let mut read = Vec::from(parts.read_buf);
-            read.extend_from_slice(&rest);
-            let _ = give.send(TunnelParts { io: io.plainly(), read: read.into() });
-        }
-    });
-    Ok((check(sender), take))
+    if is_http2 { begin_http2(io).await } else { Ok(Sender::Http1(Connection::new(io, stats, buffers))) }
 }
 
 async fn begin_http2(io: UpstreamIo) -> Result<Sender, ConnectError> {

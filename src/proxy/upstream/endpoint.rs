@@ -3,8 +3,8 @@
 
 use super::balance::Standing;
 use super::connect::{Multiplexed, Sender};
+use super::http1::{Connection, Readiness};
 use super::shared::{EndpointView, Target};
-use crate::proxy::answers::CheckedSender;
 use http::HeaderValue;
 
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,7 @@ pub(in crate::proxy) struct Endpoint {
 
 #[derive(Debug)]
 struct Idle {
-    sender: CheckedSender,
+    connection: Connection,
     since: u64,
 }
 
@@ -84,9 +84,15 @@ impl Endpoint {
             return Some(Sender::Http2(found.connection.clone()));
         }
         let mut idle = self.idle.borrow_mut();
-        // One whose task has not yet seen the end of the last response stays for the next turn.
-        let ready = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        Some(Sender::Http1(idle.remove(ready).sender))
+        let mut at = idle.len();
+        loop {
+            at = at.checked_sub(1)?;
+            match idle[at].connection.readiness() {
+                Readiness::Ready => return Some(Sender::Http1(idle.remove(at).connection)),
+                Readiness::Busy => {}
+                Readiness::Closed => drop(idle.remove(at)),
+            }
+        }
     }
 
     /// Keeps a new connection that many requests share; the first of them is counted.
@@ -99,18 +105,18 @@ impl Endpoint {
     }
 
     /// Keeps a connection whose request is over, if there is room.
-    pub(super) fn keep(&self, sender: CheckedSender, now: u64, most: usize) {
+    pub(super) fn keep(&self, connection: Connection, now: u64, most: usize) {
         let mut idle = self.idle.borrow_mut();
         if !self.gone.get() && idle.len() < most {
-            idle.push(Idle { sender, since: now });
+            idle.push(Idle { connection, since: now });
         }
     }
 
     /// Closes what the upstream has closed and what was idle for too long.
     pub(super) fn sweep(&self, now: u64, idle_ticks: u64) {
-        self.idle
-            .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && now.saturating_sub(idle.since) < idle_ticks);
+        self.idle.borrow_mut().retain(|idle| {
+            now.saturating_sub(idle.since) < idle_ticks && idle.connection.readiness() != Readiness::Closed
+        });
         self.multiplexed.borrow_mut().retain_mut(|shared| {
             if shared.connection.open.get() > 0 {
                 shared.last_used = now;

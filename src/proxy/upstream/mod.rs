@@ -8,15 +8,21 @@
 mod balance;
 mod connect;
 mod endpoint;
+mod error;
+mod http1;
 mod io;
+mod lease;
 mod options;
 mod pool;
 mod shared;
 mod tls;
 mod watch;
 
+pub use error::UpstreamError;
+pub use http1::Http1Error;
+pub(super) use lease::Lease;
 pub use options::{ForwardOptions, HealthOptions, Http2, Place, Upstream, UpstreamAddress};
-pub(super) use pool::{Lease, Pool};
+pub(super) use pool::Pool;
 pub use shared::{AddressStatus, AddressTotals, UpstreamShared};
 pub use tls::UpstreamTlsError;
 pub use watch::watch;

@@ -3,8 +3,10 @@
 
 use super::UpstreamShared;
 use super::balance::{Rules, choose};
-use super::connect::{ConnectError, Sender, Speech, TunnelParts, begin, begin_http1, open};
+use super::connect::{ConnectError, Sender, Speech, begin, open};
 use super::endpoint::Endpoint;
+use super::http1::Buffers;
+use super::lease::Lease;
 use super::options::Http2;
 use super::shared::{EndpointReport, EndpointView, View, lock, resolve};
 use super::tls::Tls;
@@ -16,12 +18,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use smallvec::SmallVec;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// A further address is tried when one has not answered for so long (RFC 8305 §5).
@@ -33,10 +34,11 @@ const MOST_TRIES: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Pool {
     shared: Arc<UpstreamShared>,
-    limits: Rc<Limits>,
-    timers: Rc<Timers>,
+    pub(super) limits: Rc<Limits>,
+    pub(super) timers: Rc<Timers>,
     stats: Arc<LaneStats>,
     rules: Rules,
+    buffers: Rc<Buffers>,
     state: RefCell<State>,
     /// Held by the one who looks names up on the spot.
     resolving: tokio::sync::Mutex<()>,
@@ -50,81 +52,6 @@ struct State {
     view: Arc<View>,
     tls: Option<Tls>,
     tls_from: Option<Arc<ClientConfig>>,
-}
-
-/// A connection that is in use by one request and goes back when its response has been read
-/// to the end. Dropped before that, it is closed; a shared one only loses the request.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    pool: Rc<Pool>,
-    endpoint: Rc<Endpoint>,
-    sender: Option<Sender>,
-    reused: bool,
-}
-
-impl Lease {
-    fn new(pool: &Rc<Pool>, endpoint: Rc<Endpoint>, sender: Sender, reused: bool) -> Self {
-        endpoint.standing.begin();
-        Self { pool: Rc::clone(pool), endpoint, sender: Some(sender), reused }
-    }
-
-    /// Sends requests on it.
-    pub(in crate::proxy) fn sender(&mut self) -> &mut Sender {
-        self.sender.as_mut().expect("the sender leaves only with the lease")
-    }
-
-    pub(in crate::proxy) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    /// Whether it speaks HTTP/2.
-    pub(in crate::proxy) fn is_http2(&self) -> bool {
-        matches!(self.sender, Some(Sender::Http2(_)))
-    }
-
-    /// Whether it has carried a request before.
-    pub(in crate::proxy) fn is_reused(&self) -> bool {
-        self.reused
-    }
-
-    /// What is set once anything of the request has left for the upstream. `None` with HTTP/2,
-    /// where nobody can tell whose bytes have left: a request there counts as sent.
-    pub(in crate::proxy) fn reached(&self) -> Option<&Rc<Cell<bool>>> {
-        match &self.sender {
-            Some(Sender::Http1(sender)) => Some(sender.reached()),
-            _ => None,
-        }
-    }
-
-    /// The connection goes back to the pool.
-    pub(in crate::proxy) fn give_back(mut self) {
-        if let Some(Sender::Http1(sender)) = self.sender.take()
-            && !sender.is_closed()
-        {
-            let pool = &self.pool;
-            self.endpoint.keep(sender, pool.timers.now(), pool.limits.upstream_idle_connections);
-        }
-    }
-
-    /// The upstream answered as one that is well.
-    #[inline]
-    pub(in crate::proxy) fn succeeded(&self) {
-        self.endpoint.standing.succeeded(self.pool.timers.now());
-    }
-
-    /// The upstream broke off, did not answer, or said that it can't serve.
-    pub(in crate::proxy) fn failed(&self) {
-        self.pool.note_failure(&self.endpoint, "it failed several times in a row");
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.endpoint.standing.end();
-        if let Some(Sender::Http2(connection)) = &self.sender {
-            connection.open.set(connection.open.get().saturating_sub(1));
-        }
-    }
 }
 
 impl Pool {
@@ -143,8 +70,8 @@ impl Pool {
             slow_start_ticks: ticks(forward.slow_start),
         };
         let report = shared.reporter();
-        let (state, resolving) = (RefCell::default(), tokio::sync::Mutex::default());
-        let pool = Rc::new(Self { shared, limits, timers, stats, rules, state, resolving, report });
+        let (buffers, state, resolving) = Default::default();
+        let pool = Rc::new(Self { shared, limits, timers, stats, rules, buffers, state, resolving, report });
         pool.look_around();
         pool
     }
@@ -179,26 +106,23 @@ impl Pool {
                 Err(picked) => picked,
             };
             let Some(endpoint) = picked.filter(|endpoint| endpoint.speaks_http2.get()) else {
-                return Ok(self.connect(false).await?.0);
+                return self.connect(false).await;
             };
             if !endpoint.connecting.get() {
                 let _connecting = Connecting::new(&endpoint);
-                return Ok(self.connect(false).await?.0);
+                return self.connect(false).await;
             }
             // Somebody is making a connection that this request can share.
             endpoint.connected.notified().await;
         }
     }
 
-    /// A new connection that can switch protocols, and the place where it is left then.
+    /// A new connection that can switch protocols.
     ///
     /// # Errors
     /// As [`Self::acquire`].
-    pub(in crate::proxy) async fn acquire_for_upgrade(
-        self: &Rc<Self>,
-    ) -> Result<(Lease, oneshot::Receiver<TunnelParts>), ForwardError> {
-        let (lease, parts) = self.connect(true).await?;
-        Ok((lease, parts.expect("a connection for an upgrade speaks HTTP/1.1")))
+    pub(in crate::proxy) async fn acquire_for_upgrade(self: &Rc<Self>) -> Result<Lease, ForwardError> {
+        self.connect(true).await
     }
 
     /// A ready connection to the address that is due, or that address.
@@ -220,10 +144,7 @@ impl Pool {
 
     /// Connects to the address that is due, and to the others where that fails or takes long:
     /// nothing of a request has been sent yet.
-    async fn connect(
-        self: &Rc<Self>,
-        for_upgrade: bool,
-    ) -> Result<(Lease, Option<oneshot::Receiver<TunnelParts>>), ForwardError> {
+    async fn connect(self: &Rc<Self>, for_upgrade: bool) -> Result<Lease, ForwardError> {
         let deadline = Instant::now() + self.limits.connect_timeout;
         if self.state.borrow().endpoints.is_empty() {
             self.resolve_now(deadline).await?;
@@ -243,9 +164,9 @@ impl Pool {
                 Some((endpoint, result)) = attempts.next() => {
                     running.retain(|other| !Rc::ptr_eq(other, endpoint));
                     match result {
-                        Ok((sender, parts)) => {
+                        Ok(sender) => {
                             self.stats.upstream_connections.add(1);
-                            return Ok((self.lease(endpoint, sender), parts));
+                            return Ok(self.lease(endpoint, sender));
                         }
                         Err(error) => {
                             self.cannot_connect(endpoint);
@@ -271,18 +192,16 @@ impl Pool {
         &self,
         endpoint: &'a Rc<Endpoint>,
         for_upgrade: bool,
-    ) -> (&'a Rc<Endpoint>, Result<(Sender, Option<oneshot::Receiver<TunnelParts>>), ConnectError>) {
+    ) -> (&'a Rc<Endpoint>, Result<Sender, ConnectError>) {
         let speech = self.speech(endpoint, for_upgrade);
         // A request that waits for a connection is in flight like any other.
         let _counted = InFlight::new(endpoint);
         let attempt = async {
             let (io, is_http2) = open(&endpoint.target, &speech).await?;
-            if for_upgrade {
-                let (sender, parts) = begin_http1(io, &self.stats).await?;
-                return Ok((Sender::Http1(sender), Some(parts)));
+            if !for_upgrade {
+                endpoint.speaks_http2.set(is_http2);
             }
-            endpoint.speaks_http2.set(is_http2);
-            Ok((begin(io, is_http2, &self.stats).await?, None))
+            begin(io, is_http2, &self.stats, &self.buffers).await
         };
         (endpoint, attempt.await)
     }
@@ -373,7 +292,7 @@ impl Pool {
         self.note_failure(endpoint, "no connection could be made several times in a row");
     }
 
-    fn note_failure(&self, endpoint: &Endpoint, why: &'static str) {
+    pub(super) fn note_failure(&self, endpoint: &Endpoint, why: &'static str) {
         // The only address is never left out, so it is not judged.
         if self.state.borrow().endpoints.len() < 2 {
             return;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::harness::h2_frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PRIORITY, RST_STREAM, SETTINGS, WHOLE,
-    WINDOW_UPDATE, WITH_PRIORITY, literal, setting,
+    WINDOW_UPDATE, WITH_PRIORITY, frame, literal, setting,
 };
 
 /// A connection that has begun, and what is then sent on it.
@@ -257,8 +257,9 @@ pub(super) const CASES: &[Case] = &[
         on!(peer, {
             let head = peer.head("POST");
             peer.send(HEADERS, END_HEADERS, 1, &head);
-            peer.send(WINDOW_UPDATE, 0, 1, &window(i32::MAX as u32));
-            peer.send(WINDOW_UPDATE, 0, 1, &window(i32::MAX as u32));
+            // In one write: the answer, which waits for the window, would end the stream before.
+            let update = frame(WINDOW_UPDATE, 0, 1, &window(i32::MAX as u32));
+            peer.bytes(&[update.clone(), update].concat());
             peer.is_reset(1, &[FLOW_CONTROL])
         }),
     ),
@@ -280,8 +281,10 @@ pub(super) const CASES: &[Case] = &[
     (
         "6.9.2 an initial window that takes one of a stream beyond 2^31-1",
         half_closed!(peer, {
-            peer.send(WINDOW_UPDATE, 0, 1, &window(i32::MAX as u32));
-            peer.send(SETTINGS, 0, 0, &setting(INITIAL_WINDOW, i32::MAX as u32));
+            let update = frame(WINDOW_UPDATE, 0, 1, &window(i32::MAX as u32));
+            let settings = frame(SETTINGS, 0, 0, &setting(INITIAL_WINDOW, i32::MAX as u32));
+            // In one write, as above.
+            peer.bytes(&[update, settings].concat());
             peer.goes_away(&[FLOW_CONTROL])
         }),
     ),
