@@ -64,21 +64,31 @@ impl Target<'_> {
             .checksum_type(ChecksumType::Composite)
             .customize()
             .interceptor(Answer::default());
-        let begun = match deadline(self.deadline, begin.send()).await? {
-            Ok(begun) => begun,
-            Err(error) => return Err(refusal::refuse(error)),
-        };
-        let id = begun.upload_id().filter(|id| !id.is_empty()).map(str::to_owned);
-        let id = id.ok_or_else(|| {
-            PutError::new(Cause::ServerError, "the store began an upload without giving it an id")
-        })?;
-        Ok(Upload {
+        let mut upload = Upload {
             client: self.client.clone(),
             bucket: self.bucket.to_owned(),
             key: self.object.key.to_owned(),
-            id,
-            over: false,
-        })
+            id: String::new(),
+            over: true,
+        };
+        let limit = self.deadline;
+        // A task of its own: whoever drops the attempt just now leaves an upload whose id is still on
+        // its way, and its answer, which nobody takes any more, aborts it.
+        let begun = tokio::spawn(async move {
+            let begun = match deadline(limit, begin.send()).await? {
+                Ok(begun) => begun,
+                Err(error) => return Err(refusal::refuse(error)),
+            };
+            let id = begun.upload_id().filter(|id| !id.is_empty()).map(str::to_owned);
+            upload.id = id.ok_or_else(|| {
+                PutError::new(Cause::ServerError, "the store began an upload without giving it an id")
+            })?;
+            upload.over = false;
+            Ok(upload)
+        });
+        begun
+            .await
+            .unwrap_or_else(|_| Err(PutError::new(Cause::Network, "the upload was broken off as it began")))
     }
 
     async fn fill(&self, id: &str, hashes: &[Hash], part_bytes: u64) -> Result<Created, PutError> {
