@@ -160,6 +160,7 @@ impl Delivery {
         .with_limits(options.limits)
         .with_public_keys(vec![common.signer.public()]);
         let (status, ship) = (shipper.status(), shipper.control());
+        status.set_region(options.region.as_deref());
         if self.common.pauses.is_paused(&options.name) {
             ship.pause();
         }

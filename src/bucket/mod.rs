@@ -59,6 +59,30 @@ impl Bucket {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
+    /// URLs of the store and of the token service that gives the role, as they are called in this
+    /// region.
+    #[must_use]
+    pub fn urls(&self, region: &str) -> (String, Option<String>) {
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        // A name with dots fits no certificate of `*.s3.…`.
+        let in_path = self.path_style || self.name.contains('.');
+        let store = match &self.endpoint {
+            Some(endpoint) => {
+                let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+                let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
+                let is_ip = host.starts_with('[') || bare.parse::<std::net::Ipv4Addr>().is_ok();
+                match in_path || is_ip {
+                    true => endpoint.clone(),
+                    false => format!("{scheme}://{}.{host}", self.name),
+                }
+            }
+            None if in_path => format!("https://s3.{region}.{domain}"),
+            None => format!("https://{}.s3.{region}.{domain}", self.name),
+        };
+        let amazons = || format!("https://sts.{region}.{domain}");
+        (store, self.role.as_ref().map(|role| role.endpoint.clone().unwrap_or_else(amazons)))
+    }
+
     /// Where it is, for people: no secrets.
     #[must_use]
     pub fn place(&self) -> String {
@@ -66,5 +90,28 @@ impl Bucket {
             Some(endpoint) => format!("s3://{} at {endpoint}", self.name),
             None => format!("s3://{}", self.name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_those_that_the_library_calls() {
+        let mut bucket = Bucket::new("audit");
+        let store = |bucket: &Bucket, region: &str| bucket.urls(region).0;
+        assert_eq!(store(&bucket, "eu-west-1"), "https://audit.s3.eu-west-1.amazonaws.com");
+        assert_eq!(store(&bucket, "cn-north-1"), "https://audit.s3.cn-north-1.amazonaws.com.cn");
+        assert_eq!(store(&Bucket::new("a.b"), "eu-west-1"), "https://s3.eu-west-1.amazonaws.com");
+        bucket.endpoint = Some("http://s3.test:9000".into());
+        assert_eq!(store(&bucket, "x"), "http://audit.s3.test:9000");
+        bucket.endpoint = Some("http://127.0.0.1:9000".into());
+        assert_eq!(store(&bucket, "x"), "http://127.0.0.1:9000");
+        let role = |endpoint| Role { arn: "a".into(), external_id: None, session_name: "o".into(), endpoint };
+        bucket.role = Some(role(None));
+        assert_eq!(bucket.urls("eu-west-1").1.unwrap(), "https://sts.eu-west-1.amazonaws.com");
+        bucket.role = Some(role(Some("http://sts.test".into())));
+        assert_eq!(bucket.urls("eu-west-1").1.unwrap(), "http://sts.test");
     }
 }

@@ -1,22 +1,14 @@
 //! `onrecord fingerprint`.
 
-use super::{FingerprintArgs, print_error, run as run_command};
+use super::{FingerprintArgs, print_error, run as run_command, typed};
 use crate::app::fingerprinter_at_rest;
 use crate::capture::actor::{ActorHeaders, ActorRules};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::process::ExitCode;
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-/// The longest credential.
-const MOST_BYTES: u64 = 1 << 20;
-/// What a terminal without echo sends for Ctrl-C and Ctrl-D, backspace and delete.
-const CANCEL: u8 = 3;
-const END: u8 = 4;
-const ERASE: [u8; 2] = [8, 127];
 
 /// Why there is no fingerprint. Never says anything of the credential.
 #[derive(Debug, Error)]
@@ -45,7 +37,8 @@ pub(super) fn run(args: &FingerprintArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let fingerprint = read().and_then(|text| {
+    let read = typed::secret("Credential").map_err(CredentialError::Read);
+    let fingerprint = read.and_then(|text| {
         let credential = credential(&text)?;
         Ok(fingerprinter.fingerprint(&credential))
     });
@@ -77,43 +70,6 @@ fn credential(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     let claims = rules.read(&headers, b"", false);
     let credential = claims.credential.ok_or(CredentialError::NoCredential)?;
     Ok(Zeroizing::new(credential.into_owned()))
-}
-
-fn read() -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-    let mut text = Zeroizing::new(Vec::new());
-    let stdin = io::stdin();
-    if isatty(&stdin) {
-        eprint!("Credential (it is not shown): ");
-        let _ = io::stderr().flush();
-        let typed = typed(&mut text);
-        eprintln!();
-        typed.map_err(CredentialError::Read)?;
-    } else {
-        stdin.lock().take(MOST_BYTES).read_to_end(&mut text).map_err(CredentialError::Read)?;
-    }
-    Ok(text)
-}
-
-/// Reads a line from the terminal without echo. Byte by byte, since a terminal that edits
-/// lines cuts them at 4,096 bytes, which is less than many tokens have.
-fn typed(text: &mut Vec<u8>) -> io::Result<()> {
-    let stdin = io::stdin();
-    let before = tcgetattr(&stdin)?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-    tcsetattr(&stdin, OptionalActions::Flush, &silent)?;
-    let mut bytes = stdin.lock().bytes();
-    let line = loop {
-        match bytes.next() {
-            None | Some(Ok(b'\n' | b'\r' | END)) => break Ok(()),
-            Some(Ok(CANCEL)) => break Err(io::ErrorKind::Interrupted.into()),
-            Some(Ok(byte)) if ERASE.contains(&byte) => drop(text.pop()),
-            Some(Ok(byte)) => text.push(byte),
-            Some(Err(error)) => break Err(error),
-        }
-    };
-    tcsetattr(io::stdin(), OptionalActions::Now, &before)?;
-    line
 }
 
 #[cfg(test)]

@@ -1,10 +1,28 @@
 //! `onrecord keygen`.
 
-use super::{KeygenArgs, print_error};
+use super::print_error;
 use crate::evidence::keys::{KeyError, SigningKey};
 use crate::evidence::note::{Verifier, is_name};
-use std::path::Path;
+use clap::Args;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// What `onrecord keygen` takes.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// Where the key goes; must not be there yet
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Show the public half of the key in --key
+    #[arg(long, requires = "key")]
+    pub public: bool,
+    /// A key that is there
+    #[arg(long, value_name = "FILE", requires = "public", conflicts_with = "out")]
+    pub key: Option<PathBuf>,
+    /// The signer's name, as in the configuration: `[evidence] name`, or onrecord/INSTANCE
+    #[arg(long, value_name = "NAME", default_value = "onrecord")]
+    pub name: String,
+}
 
 /// Makes a signing key, or shows the public half of one.
 pub(super) fn run(args: &KeygenArgs) -> ExitCode {

@@ -11,6 +11,8 @@ mod check;
 mod convert;
 pub mod demo;
 mod destinations;
+mod egress;
+mod encrypt_secret;
 mod fingerprint;
 mod health;
 mod keygen;
@@ -28,12 +30,17 @@ mod setup;
 mod signals;
 mod token;
 pub mod traffic;
+mod typed;
 mod verify;
 
 pub use admin_call::AdminArgs;
 pub use convert::{ConvertArgs, To};
 pub use destinations::{Destinations, DestinationsArgs, HistoryArgs, OneArgs};
-pub use place::PlaceArgs;
+pub use egress::EgressArgs;
+pub use encrypt_secret::EncryptSecretArgs;
+pub use keygen::KeygenArgs;
+pub use place::{BucketArgs, PlaceArgs};
+pub use prove::ProveArgs;
 pub use redeliver::RedeliverArgs;
 pub use schema::{Of, Reader, SchemaArgs};
 pub use setup::{SetupArgs, SetupCommand};
@@ -56,6 +63,8 @@ Examples:
   onrecord destinations list           where records go, and whether they arrive
   onrecord redeliver --destination lake --from 2026-04-01 --to 2026-04-02 --from-archive objects
   onrecord setup aws --external-id ID  what a bucket needs at its cloud (aws, azure, gcp), ready to paste
+  onrecord egress                      where it connects to, for allow-lists
+  onrecord encrypt-secret --key k.pem  a secret that can stand in the configuration
   onrecord notify test                 do notices arrive?
   onrecord token --name ann --role operator   let somebody in at the admin listener
   onrecord health                      is the gateway of this machine ready? exit code 0 or 1
@@ -137,6 +146,18 @@ pub enum Command {
     /// up after broken uploads. Nothing is asked of the cloud, and nothing changed there.
     #[command(subcommand)]
     Setup(SetupCommand),
+    /// List where the gateway connects to, for allow-lists
+    ///
+    /// Each destination, upstream, token service and channel for notices: host, port,
+    /// protocol, the proxy between and this machine's address, as far as they are set. The
+    /// environment counts as it is here. Nothing is connected to.
+    Egress(EgressArgs),
+    /// Encrypt a secret, so that it can stand in the configuration
+    ///
+    /// Reads the secret from standard input, or typed without being shown, and prints it
+    /// in Base64, encrypted (RSA-OAEP, SHA-256) to the public half of the key that
+    /// `[secrets] key` names.
+    EncryptSecret(EncryptSecretArgs),
     /// Try whether notices arrive
     ///
     /// `onrecord notify test` sends a test by each channel of `[notify]`, once, and says what
@@ -340,37 +361,6 @@ pub enum OutputFormat {
     Json,
 }
 
-/// What `onrecord prove` takes.
-#[derive(Debug, Args)]
-pub struct ProveArgs {
-    /// Where the objects are
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// The record's `event.id`
-    #[arg(long, value_name = "EVENT_ID")]
-    pub id: uuid::Uuid,
-    /// Where the proof goes [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-}
-
-/// What `onrecord keygen` takes.
-#[derive(Debug, Args)]
-pub struct KeygenArgs {
-    /// Where the key goes; must not be there yet
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// Show the public half of the key in --key
-    #[arg(long, requires = "key")]
-    pub public: bool,
-    /// A key that is there
-    #[arg(long, value_name = "FILE", requires = "public", conflicts_with = "out")]
-    pub key: Option<PathBuf>,
-    /// The signer's name, as in the configuration: `[evidence] name`, or onrecord/INSTANCE
-    #[arg(long, value_name = "NAME", default_value = "onrecord")]
-    pub name: String,
-}
-
 /// A time in RFC 3339, or a day, as Unix microseconds.
 fn time(text: &str) -> Result<u64, String> {
     let day = format!("{text}T00:00:00Z");
@@ -396,6 +386,8 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Destinations(args) => destinations::run(&args),
         Command::Redeliver(args) => redeliver::redeliver(&args),
         Command::Setup(command) => setup::run_setup(&command),
+        Command::Egress(args) => egress::list(&args),
+        Command::EncryptSecret(args) => encrypt_secret::run(&args),
         Command::Notify(command) => notify::run(&command),
         Command::Token(args) => token::run(&args),
         Command::Health(args) => health::health(&args),
@@ -456,6 +448,8 @@ mod tests {
             "onrecord destinations pause main --format json",
             "onrecord redeliver --destination d --from 2026-04-01 --to 2026-04-02T00:00:00Z --from-archive s3://b --chain c --dry-run",
             "onrecord setup aws --config proxy.toml --destination d --principal arn:aws:iam::1:root --external-id i",
+            "onrecord egress --config proxy.toml --resolve --format json",
+            "onrecord encrypt-secret --key public.pem",
             "onrecord notify test --config proxy.toml",
             "onrecord token --name ann --role operator --out t",
             "onrecord routes list --config proxy.toml --source cma --format json",

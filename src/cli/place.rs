@@ -12,12 +12,9 @@ use std::path::{Path, PathBuf};
 
 type Error = Box<dyn std::error::Error>;
 
-/// The options that say where objects are.
-#[derive(Debug, Default, Args)]
-pub struct PlaceArgs {
-    /// A folder of objects with its `_manifests`, or s3://BUCKET/PREFIX
-    #[arg(value_name = "PATH|URL")]
-    pub path: Option<String>,
+/// The options that say how a bucket is reached.
+#[derive(Clone, Debug, Default, Args)]
+pub struct BucketArgs {
     /// For a bucket: the URL of a store other than Amazon's
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
@@ -30,6 +27,17 @@ pub struct PlaceArgs {
     /// For a bucket: its name stands in the path, not in the host name
     #[arg(long)]
     pub path_style: bool,
+}
+
+/// The options that say where objects are.
+#[derive(Debug, Default, Args)]
+pub struct PlaceArgs {
+    /// A folder of objects with its `_manifests`, or s3://BUCKET/PREFIX
+    #[arg(value_name = "PATH|URL")]
+    pub path: Option<String>,
+    /// How it is reached, if it is a bucket.
+    #[command(flatten)]
+    pub bucket: BucketArgs,
     /// Take place, key and anchor from this configuration file, instead of a PATH
     #[arg(long, value_name = "FILE", conflicts_with = "path")]
     pub config: Option<PathBuf>,
@@ -65,7 +73,7 @@ impl PlaceArgs {
     /// The way to what a path or URL names.
     pub(super) fn source(&self, path: &str) -> Result<Box<dyn EvidenceSource>, Error> {
         let Some((scheme, rest)) = path.split_once("://") else {
-            if self.is_bucket() {
+            if self.bucket.is_given() {
                 return Err(format!(
                     "--endpoint, --region, --profile and --path-style are for buckets; {path} is a folder"
                 )
@@ -80,23 +88,7 @@ impl PlaceArgs {
         if name.is_empty() {
             return Err(format!("{path} names no bucket; write s3://BUCKET/PREFIX").into());
         }
-        self.bucket(Bucket::new(name), prefix)
-    }
-
-    fn is_bucket(&self) -> bool {
-        self.endpoint.is_some() || self.region.is_some() || self.profile.is_some() || self.path_style
-    }
-
-    /// What is given here counts for more than what `bucket` says already.
-    fn bucket(&self, mut bucket: Bucket, prefix: &str) -> Result<Box<dyn EvidenceSource>, Error> {
-        if let Some(profile) = &self.profile {
-            bucket.profile = Some(profile.clone());
-            bucket.keys = None;
-        }
-        bucket.endpoint = self.endpoint.clone().or(bucket.endpoint);
-        bucket.region = self.region.clone().or(bucket.region);
-        bucket.path_style |= self.path_style;
-        Ok(Box::new(BucketSource::open(&bucket, prefix, &Clock::System)?))
+        self.bucket.open(Bucket::new(name), prefix)
     }
 
     fn configured(&self, file: &Path) -> Result<Place, Error> {
@@ -118,13 +110,31 @@ impl PlaceArgs {
         };
         let source: Box<dyn EvidenceSource> = match &destination.store {
             Store::Dir(options) => Box::new(DirSource::new(&options.path.join(&destination.prefix))),
-            Store::S3(options) => self.bucket(options.bucket.clone(), &destination.prefix)?,
+            Store::S3(options) => self.bucket.open(options.bucket.clone(), &destination.prefix)?,
             Store::Azure(_) | Store::Gcs(_) | Store::Nats(_) => {
                 let why = "is of a type that can't be read from here; copy its objects to a folder first";
                 return Err(format!("destination {} {why}", destination.name).into());
             }
         };
         Ok(Place { source, key: configured_key(&config)?, anchor: config.evidence.anchor.clone() })
+    }
+}
+
+impl BucketArgs {
+    fn is_given(&self) -> bool {
+        self.endpoint.is_some() || self.region.is_some() || self.profile.is_some() || self.path_style
+    }
+
+    /// What is given here counts for more than what `bucket` says already.
+    fn open(&self, mut bucket: Bucket, prefix: &str) -> Result<Box<dyn EvidenceSource>, Error> {
+        if let Some(profile) = &self.profile {
+            bucket.profile = Some(profile.clone());
+            bucket.keys = None;
+        }
+        bucket.endpoint = self.endpoint.clone().or(bucket.endpoint);
+        bucket.region = self.region.clone().or(bucket.region);
+        bucket.path_style |= self.path_style;
+        Ok(Box::new(BucketSource::open(&bucket, prefix, &Clock::System)?))
     }
 }
 

@@ -1,9 +1,25 @@
 //! `onrecord prove`.
 
-use super::{ProveArgs, print_error};
+use super::{PlaceArgs, print_error};
 use crate::evidence::proof::prove;
+use clap::Args;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// What `onrecord prove` takes.
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Where the objects are
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The record's `event.id`
+    #[arg(long, value_name = "EVENT_ID")]
+    pub id: uuid::Uuid,
+    /// Where the proof goes [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
 
 /// Writes the proof of one record.
 pub(super) fn run(args: &ProveArgs) -> ExitCode {

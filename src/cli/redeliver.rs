@@ -1,6 +1,6 @@
 //! `onrecord redeliver`: copies batches from an archive to a destination, as they are.
 
-use super::{PlaceArgs, run, time};
+use super::{BucketArgs, PlaceArgs, run, time};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -49,18 +49,9 @@ pub struct RedeliverArgs {
     /// Say what would be copied, and copy nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// For an archive in a bucket: the URL of a store other than Amazon's
-    #[arg(long, value_name = "URL")]
-    pub endpoint: Option<String>,
-    /// For an archive in a bucket: its region
-    #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
-    /// For an archive in a bucket: the profile to take credentials from
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// For an archive in a bucket: its name stands in the path, not in the host name
-    #[arg(long)]
-    pub path_style: bool,
+    /// How the archive is reached, if it is a bucket.
+    #[command(flatten)]
+    pub bucket: BucketArgs,
 }
 
 /// What was done.
@@ -127,14 +118,9 @@ fn copy(args: &RedeliverArgs, config: &Config) -> Result<Sums, Error> {
 
 fn archive(args: &RedeliverArgs) -> Result<PlaceArgs, Error> {
     Ok(match (&args.from_archive, &args.from_destination) {
-        (Some(path), _) => PlaceArgs {
-            path: Some(path.clone()),
-            endpoint: args.endpoint.clone(),
-            region: args.region.clone(),
-            profile: args.profile.clone(),
-            path_style: args.path_style,
-            ..PlaceArgs::default()
-        },
+        (Some(path), _) => {
+            PlaceArgs { path: Some(path.clone()), bucket: args.bucket.clone(), ..PlaceArgs::default() }
+        }
         (None, Some(name)) if *name == args.destination => {
             return Err("--from-destination and --destination are the same".into());
         }

@@ -51,6 +51,8 @@ const MOST_BYTES: u64 = 1 << 20;
 pub struct Config {
     /// The gateway's stable name; `None`: the host name.
     pub instance: Option<String>,
+    /// The private key that secrets of the file are encrypted to.
+    pub secrets_key: SecretRef,
     /// The workers.
     pub server: crate::server::Options,
     /// The log sources; at least one, with distinct names.
@@ -320,6 +322,7 @@ impl From<raw::File> for Config {
     fn from(file: raw::File) -> Self {
         Self {
             instance: file.instance,
+            secrets_key: file.secrets_key,
             server: file.server,
             sources: file.sources.into_iter().map(|source| source.config).collect(),
             listeners: file.listeners.into_iter().map(|listener| listener.options).collect(),

@@ -79,6 +79,7 @@ pub enum Absent {
 /// Every section, in the order in which they are explained.
 pub static SECTIONS: &[&Section] = &[
     &raw::ROOT,
+    &raw::secrets::SECTION,
     &raw::server::SECTION,
     &raw::source::SECTION,
     &raw::source::ACTOR,
@@ -159,7 +160,9 @@ impl Kind {
                 words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
             }
             Self::Address => "address and port".into(),
-            Self::Secret => "`{ env = \"NAME\" }` or `{ file = \"path\" }`".into(),
+            Self::Secret => {
+                "`{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ encrypted = \"Base64\" }`".into()
+            }
             Self::Header => "header name".into(),
             Self::List(of) => format!("list of {of}"),
             Self::Other(words) => (*words).into(),

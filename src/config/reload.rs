@@ -52,7 +52,7 @@ impl Config {
         let mut running = self.clone();
         let mut out = Changes::default();
         compare!(out, "", running, new;
-            live: redact.query, redact.query_patterns, redact.patterns, actors.directory, log.level, admin.tokens, notify.after, notify.email, notify.webhooks;
+            live: secrets_key, redact.query, redact.query_patterns, redact.patterns, actors.directory, log.level, admin.tokens, notify.after, notify.email, notify.webhooks;
             restart: instance, server.workers, server.grace, server.flush, server.max_connections,
                 server.max_in_flight, acme.agreed, acme.options.directory, acme.options.contact,
                 acme.options.ca, acme.options.dir, client_limits.connections, client_limits.in_flight,
@@ -161,10 +161,11 @@ fn compare_destination(
     if plain(&running.format) != plain(&new.format) {
         out.live.push(format!("{dotted}format"));
     }
+    // A bucket of Amazon's has it in its own options too, where it is told.
     if !matches!(new.store, Store::S3(_)) && running.region != new.region {
         out.live.push(format!("{dotted}region"));
-        running.region.clone_from(&new.region);
     }
+    running.region.clone_from(&new.region);
     match (&mut running.store, &new.store) {
         (Store::Dir(running), Store::Dir(new)) => {
             compare!(out, dotted, running, new; live: path, file_mode, folder_mode;);
@@ -204,6 +205,7 @@ fn key(field: &str) -> String {
         "introspection" => "actor.introspection",
         "ask" => "actor.ask",
         "bucket.name" => "bucket",
+        "secrets_key" => "secrets.key",
         "bucket.keys" => "access_key_id",
         "bucket.role" => "role_arn",
         "bucket.route" | "route" => "proxy",

@@ -31,7 +31,7 @@ pub use destination::{
     Advice, Body, BoxFuture, Cause, Created, Destination, Object, ObjectKind, ProbeReport, PutError, probe,
 };
 pub use dir::{DirOptions, DirStore};
-pub use gcs::{GcsOptions, GcsStore};
+pub use gcs::{GcsOptions, GcsStore, token_services};
 pub use nats::{NatsAuth, NatsOptions, NatsStore, SubjectError, SubjectTemplate};
 pub use options::{DestinationOptions, Store};
 pub use pace::{Limits, Pace};

@@ -2,6 +2,7 @@
 //! that may be shown.
 
 use super::destination::{Advice, Cause, ObjectKind, PutError};
+use super::token::Kept;
 use crate::egress::{CallError, Client, Outgoing, Route};
 use crate::error_chain::Chain;
 use http::{HeaderMap, Request};
@@ -123,6 +124,16 @@ impl Rest {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What another attempt would do better without: a token after a refusal, trust and proxies after a
+/// connection that could not be made.
+pub(super) async fn forget(error: &PutError, token: &Kept, rest: &Rest) {
+    match error.cause {
+        Cause::Credentials | Cause::ExpiredToken | Cause::Permission => token.forget().await,
+        Cause::Tls | Cause::Network => rest.forget(),
+        _ => {}
     }
 }
 

@@ -13,6 +13,8 @@ pub struct DestinationStatus {
     pub name: String,
     /// Where it is; no secrets.
     pub place: String,
+    /// The region that the store lies in, as the configuration says.
+    pub region: Option<String>,
     /// `verifying`, `delivering`, `failing`, `paused`.
     pub state: Phase,
     /// Why the newest attempt failed, while attempts fail.
@@ -86,6 +88,11 @@ impl StatusCell {
     #[must_use]
     pub fn snapshot(&self) -> DestinationStatus {
         self.lock().clone()
+    }
+
+    /// Says in which region the store lies.
+    pub fn set_region(&self, region: Option<&str>) {
+        self.change(|status| status.region = region.map(str::to_owned));
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut DestinationStatus)) {

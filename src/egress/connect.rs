@@ -55,7 +55,7 @@ impl Target {
     }
 
     /// A machine's own metadata service, which no proxy and no other address reaches.
-    fn is_metadata(&self) -> bool {
+    pub(super) fn is_metadata(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(IpAddr::V4(ip)) => ip.is_link_local(),
             Ok(IpAddr::V6(ip)) => ip.is_unicast_link_local() || ip.segments()[..2] == [0xfd00, 0xec2],

@@ -32,6 +32,20 @@ pub struct Route {
     pub ca: Option<PathBuf>,
 }
 
+/// The proxy that leads to a URL by this route, or as the environment is now, if one does.
+#[must_use]
+pub fn proxy_to(url: &str, route: &Route) -> Option<Proxy> {
+    let uri: http::Uri = url.parse().ok()?;
+    if connect::Target::of(&uri).ok()?.is_metadata() {
+        return None;
+    }
+    let by_environment = || {
+        let found = hyper_util::client::proxy::matcher::Matcher::from_env().intercept(&uri)?;
+        found.uri().to_string().parse().ok()
+    };
+    route.proxy.clone().or_else(by_environment)
+}
+
 /// Why a call has no answer. It says nothing of the request but its host.
 #[derive(Debug, Error)]
 pub enum CallError {

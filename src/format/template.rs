@@ -1,7 +1,8 @@
 //! Keys of objects by a template.
 //!
 //! A template is text with placeholders: `{source}`, `{organization}`, `{year}`, `{month}`,
-//! `{day}`, `{time}` (the first record's, as `20260409T142211Z`), `{uuid}` and `{n}` (the batch).
+//! `{day}`, `{time}` (the first record's, as `20260409T142211Z`), `{region}` (the destination's),
+//! `{uuid}` and `{n}` (the batch).
 //! Where it holds no `{uuid}`, `-{uuid}-{n}` is added, since two objects never share a key. The
 //! format's extension follows.
 
@@ -33,17 +34,19 @@ enum Value {
     Month,
     Day,
     Time,
+    Region,
     Uuid,
     Number,
 }
 
-const VALUES: [(&str, Value); 8] = [
+const VALUES: [(&str, Value); 9] = [
     ("source", Value::Source),
     ("organization", Value::Organization),
     ("year", Value::Year),
     ("month", Value::Month),
     ("day", Value::Day),
     ("time", Value::Time),
+    ("region", Value::Region),
     ("uuid", Value::Uuid),
     ("n", Value::Number),
 ];
@@ -70,7 +73,7 @@ pub struct KeyFacts<'a> {
 pub enum TemplateError {
     /// A placeholder that is none of the known.
     #[error(
-        "`{{{0}}}` is no placeholder; known are {{source}}, {{organization}}, {{year}}, {{month}}, {{day}}, {{time}}, {{uuid}}, {{n}}"
+        "`{{{0}}}` is no placeholder; known are {{source}}, {{organization}}, {{year}}, {{month}}, {{day}}, {{time}}, {{region}}, {{uuid}}, {{n}}"
     )]
     Placeholder(String),
     /// A brace without its other half.
@@ -143,6 +146,17 @@ impl KeyTemplate {
         Ok(Self { parts })
     }
 
+    /// The same for objects of a destination in this region; `None` where it is needed and not known,
+    /// or can't stand in a key.
+    #[must_use]
+    pub fn in_region(mut self, region: Option<&str>) -> Option<Self> {
+        for part in self.parts.iter_mut().filter(|part| **part == Part::Value(Value::Region)) {
+            let region = region.filter(|region| region.starts_with(|c: char| c.is_ascii_alphanumeric()))?;
+            *part = Part::Text(region.to_owned());
+        }
+        Some(self)
+    }
+
     /// The key of an object, without prefix and extension.
     #[must_use]
     pub fn key(&self, facts: &KeyFacts<'_>) -> String {
@@ -163,6 +177,8 @@ impl KeyTemplate {
                     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
                     write!(key, "{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
                 }
+                // Filled in when the destination was read.
+                Part::Value(Value::Region) => Ok(()),
                 Part::Value(Value::Uuid) => write!(key, "{}", facts.uuid),
                 Part::Value(Value::Number) => write!(key, "{}", facts.batch),
             };
@@ -191,6 +207,9 @@ mod tests {
         assert_eq!(key("a/{uuid}"), format!("a/{nil}"));
         assert_eq!(key("a-{organization}-{time}"), format!("a-o1-20260409T142211Z-{nil}-36"));
         assert_eq!(key("dt={year}-{month}-{day}/x.{n}"), format!("dt=2026-04-09/x.36-{nil}-36"));
+        let in_region = |region| KeyTemplate::parse("r={region}/{uuid}").unwrap().in_region(region);
+        assert_eq!(in_region(Some("eu-west-1")).unwrap().key(&FACTS), format!("r=eu-west-1/{nil}"));
+        assert!(in_region(None).is_none() && in_region(Some("_x")).is_none());
         let csv = format!("contentful-audit-unstable-beta-o1-20260409T142211Z-{nil}-36");
         assert_eq!(KeyTemplate::csv().key(&FACTS), csv);
         assert!(

@@ -1,7 +1,9 @@
 //! A value that must never be shown, and where it is to be found.
 
+mod encrypted;
 mod place;
 
+pub use encrypted::{Encrypted, EncryptedError, MOST_BYTES, encrypt};
 pub use place::{SecretError, SecretRef};
 
 use zeroize::Zeroizing;

@@ -3,16 +3,18 @@
 //! The configuration names the place; the secret itself is read when the
 //! gateway is built, never by `check`.
 
-use super::Secret;
+use super::{Encrypted, EncryptedError, Secret};
 use std::path::PathBuf;
 
-/// The place of a secret: `{ env = "NAME" }` or `{ file = "path" }`.
+/// The place of a secret: `{ env = "NAME" }` or `{ file = "path" }`; or itself, encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretRef {
     /// An environment variable.
     Env(String),
     /// A file; one line end at its end is not part of the secret.
     File(PathBuf),
+    /// It stands in the configuration, encrypted (`{ encrypted = "Base64" }`).
+    Encrypted(Encrypted),
 }
 
 /// Why a secret can't be had.
@@ -29,6 +31,9 @@ pub enum SecretError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// An encrypted secret can't be read.
+    #[error("an encrypted secret cannot be read")]
+    Encrypted(#[from] EncryptedError),
     /// There is nothing in it.
     #[error("the secret from {0} is empty")]
     Empty(String),
@@ -56,6 +61,7 @@ impl SecretRef {
                 }
                 bytes
             }
+            Self::Encrypted(encrypted) => return Ok(encrypted.decrypt()?),
         };
         if bytes.is_empty() {
             return Err(SecretError::Empty(self.place()));
@@ -69,6 +75,7 @@ impl SecretRef {
         match self {
             Self::Env(name) => std::env::var_os(name).is_some(),
             Self::File(file) => file.exists(),
+            Self::Encrypted(encrypted) => encrypted.key().is_there(),
         }
     }
 
@@ -78,6 +85,9 @@ impl SecretRef {
         match self {
             Self::Env(name) => format!("environment variable {name}"),
             Self::File(file) => format!("file {}", file.display()),
+            Self::Encrypted(encrypted) => {
+                format!("the configuration, encrypted to the key from {}", encrypted.key().place())
+            }
         }
     }
 }

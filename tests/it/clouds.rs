@@ -4,14 +4,15 @@ use crate::harness::clouds::{Azurite, FakeGcs};
 use crate::harness::faults::Sick;
 use crate::harness::gateway::{Gateway, Source, free_port};
 use crate::harness::load::Load;
+use crate::harness::moto::Moto;
 use crate::harness::origin::Origin;
-use crate::harness::stores::secret;
+use crate::harness::stores::{Kind, secret};
 use crate::stores::{conforms, create, wait};
 use onrecord::clock::Clock;
 use onrecord::deliver::{
     AzureAuth, AzureOptions, AzureStore, Cause, Created, Destination as _, GcsOptions, GcsStore, PutError,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -135,6 +136,18 @@ fn whatever_something_sick_answers_is_no_success_to_azure_nor_to_google() {
 }
 
 #[test]
+fn a_bucket_with_identities_enforced_is_a_destination() {
+    let Some(moto) = Moto::start("clouds (moto)") else { return };
+    moto.enforce(true);
+    let read = || {
+        let objects = moto.objects();
+        moto.enforce(true);
+        objects
+    };
+    conforms(&moto.store(&moto.putter, |_| {}), &read, true);
+}
+
+#[test]
 fn a_bucket_of_googles_is_a_destination() {
     let Some(fake) = FakeGcs::start("clouds (fake-gcs-server)") else { return };
     let mut options = GcsOptions::new("audit");
@@ -145,9 +158,9 @@ fn a_bucket_of_googles_is_a_destination() {
     assert_eq!(error.cause, Cause::NotFound, "{error}");
 }
 
-/// Ids of all records of the requests in these objects.
-fn ids(objects: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
-    let mut ids = BTreeSet::new();
+/// All records of the requests in these objects, by their ids.
+fn records(objects: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    let mut records = BTreeMap::new();
     for (_, bytes) in
         objects.iter().filter(|(key, _)| key.ends_with(".jsonl.gz") && key.contains("log_source=api"))
     {
@@ -155,19 +168,37 @@ fn ids(objects: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
         flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
         for line in text.lines() {
             let record: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert!(ids.insert(record["event.id"].as_str().unwrap().to_owned()), "twice");
+            let id = record["event.id"].as_str().unwrap().to_owned();
+            assert!(records.insert(id, line.to_owned()).is_none(), "twice");
         }
     }
-    ids
+    records
 }
 
 #[test]
-fn the_same_records_arrive_in_every_cloud_and_no_token_in_the_log() {
-    let (Some(azurite), Some(fake)) =
-        (Azurite::start("clouds (gateway)"), FakeGcs::start("clouds (gateway)"))
-    else {
+fn the_same_records_arrive_in_every_store_and_no_token_in_the_log() {
+    let (Some(azurite), Some(fake), Some(moto), Some(weed)) = (
+        Azurite::start("clouds (gateway)"),
+        FakeGcs::start("clouds (gateway)"),
+        Moto::start("clouds (gateway)"),
+        Kind::Weed.start("clouds (gateway)"),
+    ) else {
         return;
     };
+    moto.enforce(true);
+    let put = weed.destination(weed.address);
+    let in_weed: Vec<(&str, &str)> = put.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let (id, url) = (format!("{:?}", moto.putter.0), format!("{:?}", moto.url()));
+    let in_moto = [
+        ("type", "\"s3\""),
+        ("bucket", "\"audit\""),
+        ("region", "\"us-east-1\""),
+        ("endpoint", url.as_str()),
+        ("path_style", "true"),
+        ("access_key_id", id.as_str()),
+        ("secret_access_key", "{ env = \"ONRECORD_IT_MOTO\" }"),
+        ("multipart_bytes", "\"5MiB\""),
+    ];
     let origin = Origin::start();
     let sas = azurite.sas("cw", 24 * 5);
     let (container, endpoint) = (format!("{:?}", azurite.container("audit")), format!("{:?}", fake.url()));
@@ -183,20 +214,33 @@ fn the_same_records_arrive_in_every_cloud_and_no_token_in_the_log() {
             ],
         )
         .destination("gcs", &[("type", "\"gcs\""), ("bucket", "\"audit\""), ("endpoint", &endpoint)])
+        .destination("moto", &in_moto)
+        .destination("weed", &in_weed)
         .set("log", "level", "\"trace\"")
         .environment("ONRECORD_IT_SAS", &sas)
+        .environment("ONRECORD_IT_MOTO", &moto.putter.1)
+        .environment("ONRECORD_IT_SECRET", weed.writer().1)
         .start();
     Load::calm(1, 200).run(gateway.address());
     let metrics = gateway.metrics();
     let expiry = "onrecord_destination_credentials_expiry_timestamp_seconds{destination=\"azure\"}";
     assert!(metrics.contains(expiry), "{metrics}");
     assert_eq!(gateway.stop().code(), Some(0));
-    let in_azure = ids(&all(|| azurite.list(), |key| azurite.get(key)));
-    let in_gcs = ids(&all(|| fake.list(), |key| fake.get(key)));
-    let here: BTreeSet<String> =
-        gateway.records().iter().map(|record| record.text("event.id").to_owned()).collect();
-    assert_eq!(in_azure.len(), 200);
-    assert!(in_azure == in_gcs && in_azure == here);
+    let here = gateway.destination("main");
+    let mut files = Vec::new();
+    crate::harness::gateway::all_files(&here, &mut files);
+    let key = |path: &std::path::Path| path.strip_prefix(&here).unwrap().display().to_string();
+    let here = files.iter().map(|path| (key(path), std::fs::read(path).unwrap())).collect();
+    let here = records(&here);
+    assert_eq!(here.len(), 200);
+    for (store, objects) in [
+        ("Azurite", all(|| azurite.list(), |key| azurite.get(key))),
+        ("fake-gcs-server", all(|| fake.list(), |key| fake.get(key))),
+        ("moto", moto.objects()),
+        ("SeaweedFS", all(|| weed.list().into_keys().collect(), |key| weed.get(key))),
+    ] {
+        assert!(records(&objects) == here, "{store} has other records");
+    }
     let log = gateway.log();
     let signature = sas.split("sig=").nth(1).unwrap();
     assert!(!log.contains(signature), "the signature is in the log");

@@ -238,6 +238,14 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Destination {
         options.schedule = Schedule::Daily;
     }
     options.format = format.unwrap_or_default();
+    if let Some(key) = options.format.key.take() {
+        options.format.key = key.in_region(options.region.as_deref());
+        if options.format.key.is_none() {
+            let hint = "give the destination a region that begins with a letter or digit";
+            let (message, path) = ("has {region}, and the destination has none", "format.key");
+            table.problem(format!("{path} {message}"), Some(hint.to_owned()));
+        }
+    }
     if table.choice("timestamps") == Some("seconds") {
         options.format.timestamps = Timestamps::Seconds;
     }

@@ -1,7 +1,8 @@
 //! The text of one configuration file, and the list of its problems.
 
 use crate::config::problem::{Problem, Problems};
-use std::cell::RefCell;
+use crate::secret::SecretRef;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
@@ -19,14 +20,22 @@ pub(crate) struct Document<'t> {
     /// Lines with an error of syntax: what else seems wrong with them follows from that.
     broken: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
+    /// The private key that secrets are encrypted to; not before its own section has been read.
+    secrets_key: OnceCell<SecretRef>,
 }
 
 impl<'t> Document<'t> {
     /// Reads the file's syntax, as far as it goes: also a broken file has a tree, of its sound lines.
     pub(crate) fn parse(file: &'t Path, text: &'t str) -> (Self, Spanned<DeTable<'t>>) {
         let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
-        let mut document =
-            Self { file, text, lines: lines.collect(), broken: Vec::new(), problems: RefCell::default() };
+        let mut document = Self {
+            file,
+            text,
+            lines: lines.collect(),
+            broken: Vec::new(),
+            problems: RefCell::default(),
+            secrets_key: OnceCell::new(),
+        };
         let (tree, errors) = DeTable::parse_recoverable(text);
         let mut broken = Vec::new();
         for error in errors.into_iter().take(MOST_SYNTAX_ERRORS) {
@@ -62,6 +71,16 @@ impl<'t> Document<'t> {
         if self.broken.is_empty() {
             self.report(span, path, message, hint);
         }
+    }
+
+    /// Takes the place of the key that secrets are encrypted to, for all that are read from now on.
+    pub(crate) fn take_secrets_key(&self, key: &SecretRef) {
+        let _ = self.secrets_key.set(key.clone());
+    }
+
+    /// The place of that key; `None` while its own section is read.
+    pub(crate) fn secrets_key(&self) -> Option<&SecretRef> {
+        self.secrets_key.get()
     }
 
     /// What was noted.

@@ -67,7 +67,7 @@ pub(crate) static FORMAT: Section = Section {
             name: "key",
             kind: Kind::Text,
             absent: Absent::Unset("the format's own"),
-            doc: "Where objects lie, behind the prefix: text with `{source}`, `{organization}`, `{year}`, `{month}`, `{day}`, `{time}`, `{uuid}`, `{n}`. Without `{uuid}`, `-{uuid}-{n}` is added; the extension follows.",
+            doc: "Where objects lie, behind the prefix: text with `{source}`, `{organization}`, `{year}`, `{month}`, `{day}`, `{time}`, `{region}`, `{uuid}`, `{n}`. Without `{uuid}`, `-{uuid}-{n}` is added; the extension follows.",
         },
         Key {
             name: "compression",

@@ -5,7 +5,7 @@ use super::table::{Table, article};
 use crate::config::nearest::nearest;
 use crate::config::reference::{Absent, Key, Kind, Section};
 use crate::config::units;
-use crate::secret::SecretRef;
+use crate::secret::{Encrypted, SecretRef};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -182,14 +182,19 @@ impl<'d> Item<'d> {
 
     /// The place of a secret. What was typed is not repeated in a problem: it may be the secret.
     pub(crate) fn secret(&self) -> Option<SecretRef> {
-        const HINT: &str =
-            "write { env = \"NAME\" } or { file = \"path\" }; the secret itself doesn't belong here";
+        const HINT: &str = "write { env = \"NAME\" }, { file = \"path\" } or { encrypted = \"Base64\" }; the secret itself doesn't belong here";
         let DeValue::Table(entries) = self.value.get_ref() else {
             return self.refuse("must say where the secret is", Some(HINT));
         };
         let table = Table::new(self.document, &SECRET, self.path.clone(), self.value.span(), Some(entries));
-        let (env, file) = (table.text("env"), table.path("file"));
+        let (env, file, encrypted) = (table.text("env"), table.path("file"), table.take("encrypted"));
         table.finish();
+        if let Some(item) = encrypted {
+            if env.is_some() || file.is_some() {
+                return self.refuse("has encrypted beside env or file", Some("keep one of them"));
+            }
+            return item.encrypted();
+        }
         match (env, file) {
             (Some(env), None) if !env.value.contains('=') => Some(SecretRef::Env(env.value)),
             (Some(_), None) => self.refuse("an environment variable's name has no `=`", Some(HINT)),
@@ -197,6 +202,20 @@ impl<'d> Item<'d> {
             (Some(_), Some(_)) => self.refuse("has both env and file", Some("keep one of them")),
             (None, None) if entries.is_empty() => self.refuse("must say where the secret is", Some(HINT)),
             (None, None) => None,
+        }
+    }
+
+    /// A secret that stands here, encrypted. It is long, and not repeated.
+    fn encrypted(&self) -> Option<SecretRef> {
+        let Some(key) = self.document.secrets_key() else {
+            return self.refuse("can't be used for the key that secrets are encrypted to", None);
+        };
+        let DeValue::String(text) = self.value.get_ref() else {
+            return self.wrong_type("Base64 in quotes");
+        };
+        match Encrypted::read(text, key.clone()) {
+            Ok(encrypted) => Some(SecretRef::Encrypted(encrypted)),
+            Err(error) => self.refuse(error.to_string(), None),
         }
     }
 
@@ -272,5 +291,6 @@ static SECRET: Section = Section {
     keys: &[
         Key { name: "env", kind: Kind::Text, absent: Absent::Unset(""), doc: "" },
         Key { name: "file", kind: Kind::Path, absent: Absent::Unset(""), doc: "" },
+        Key { name: "encrypted", kind: Kind::Text, absent: Absent::Unset(""), doc: "" },
     ],
 };

@@ -28,6 +28,7 @@ mod nats;
 pub(crate) mod notify;
 pub(crate) mod redact;
 mod role;
+pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod source;
 pub(crate) mod storage;
@@ -59,6 +60,7 @@ pub(crate) static ROOT: Section = Section {
 /// A whole file, with the places that later judgement needs.
 pub(crate) struct File {
     pub(crate) instance: Option<String>,
+    pub(crate) secrets_key: crate::secret::SecretRef,
     pub(crate) server: crate::server::Options,
     pub(crate) sources: Vec<source::Source>,
     pub(crate) client_limits: crate::capture::ClientLimitOptions,
@@ -80,6 +82,9 @@ pub(crate) struct File {
 pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>>) -> File {
     // The whole tree's span begins where its first section does; a missing section is told at line 1.
     let root = Table::new(document, &ROOT, String::new(), 0..0, Some(tree.get_ref()));
+    // Before all others, which may hold secrets that are encrypted to it.
+    let secrets_key = secrets::read(root.table("secrets"));
+    document.take_secrets_key(&secrets_key);
     let sources = root.tables("source");
     let listeners = root.tables("listener");
     let destinations = root.tables("destination");
@@ -92,6 +97,7 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, tree: &'d Spanned<DeTable<'d>
     }
     let file = File {
         instance: root.name("instance").map(|at| at.value),
+        secrets_key,
         server: server::read(root.table("server")),
         sources: sources.into_iter().flatten().map(|table| source::read(document, table)).collect(),
         client_limits: client_limits::read(root.table("client_limits")),

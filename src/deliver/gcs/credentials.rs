@@ -66,6 +66,22 @@ fn wrong(why: impl Into<String>) -> PutError {
     PutError::new(Cause::Credentials, why)
 }
 
+/// URLs of the services that a credentials file asks for tokens; none where it can't be read.
+#[must_use]
+pub fn token_services(text: &Secret) -> Vec<String> {
+    match serde_json::from_slice(text.expose()) {
+        Ok(File::ServiceAccount { token_uri, .. }) => vec![token_uri.unwrap_or_else(|| TOKENS.to_owned())],
+        Ok(File::AuthorizedUser { .. }) => vec![TOKENS.to_owned()],
+        Ok(File::ExternalAccount {
+            token_url, service_account_impersonation_url, credential_source, ..
+        }) => {
+            let all = [credential_source.url, Some(token_url), service_account_impersonation_url];
+            all.into_iter().flatten().collect()
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
 /// By a credentials file. What is in it is not repeated.
 pub(super) async fn by_file(rest: &Rest, clock: &Clock, text: &Secret) -> Result<Token, PutError> {
     let file: File = serde_json::from_slice(text.expose()).map_err(|_| {

@@ -8,5 +8,6 @@ mod credentials;
 mod options;
 mod store;
 
+pub use credentials::token_services;
 pub use options::GcsOptions;
 pub use store::GcsStore;

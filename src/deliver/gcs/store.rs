@@ -5,7 +5,7 @@ use super::{answer, credentials};
 use crate::clock::Clock;
 use crate::deliver::content::{Also, check, outgoing};
 use crate::deliver::destination::{BoxFuture, Cause, Created, Destination, Object, ObjectKind, PutError};
-use crate::deliver::rest::{Rest, content_type, limit};
+use crate::deliver::rest::{Rest, content_type, forget, limit};
 use crate::deliver::token::{Kept, Token};
 use crate::error_chain::Chain;
 use crate::secret::SecretRef;
@@ -93,11 +93,7 @@ impl Destination for GcsStore {
         Box::pin(async move {
             let result = Box::pin(self.put(&object)).await;
             if let Err(error) = &result {
-                match error.cause {
-                    Cause::Credentials | Cause::ExpiredToken | Cause::Permission => self.token.forget().await,
-                    Cause::Tls | Cause::Network => self.rest.forget(),
-                    _ => {}
-                }
+                forget(error, &self.token, &self.rest).await;
             }
             result
         })

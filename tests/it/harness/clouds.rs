@@ -73,13 +73,17 @@ impl Drop for Process {
 
 /// One call with what came back.
 pub(crate) fn call(method: Method, url: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Bytes) {
+    call_by(&Route::default(), method, url, headers, body)
+}
+
+fn call_by(route: &Route, method: Method, url: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Bytes) {
     crate::stores::wait(async {
         let mut request = Request::builder().method(method).uri(url).header("content-length", body.len());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(egress::bytes(body.to_vec())).unwrap();
-        let response = Client::new(&Route::default()).unwrap().call(request).await.unwrap();
+        let response = Client::new(route).unwrap().call(request).await.unwrap();
         let status = response.status().as_u16();
         (status, response.into_body().collect().await.unwrap().to_bytes())
     })
@@ -88,6 +92,8 @@ pub(crate) fn call(method: Method, url: &str, headers: &[(&str, &str)], body: &[
 /// Azurite, the emulator of Azure's blobs.
 pub(crate) struct Azurite {
     process: Process,
+    /// Where it speaks TLS: its authority.
+    ca: Option<PathBuf>,
 }
 
 const ACCOUNT: &str = "auditacct";
@@ -96,6 +102,15 @@ const VERSION: &str = "2021-12-02";
 impl Azurite {
     /// Starts it with the container `audit`; `None`, after saying so, where it is not installed.
     pub(crate) fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, None)
+    }
+
+    /// The same over TLS, with tokens beside signatures.
+    pub(crate) fn start_secure(test: &str, authority: &super::tls::Authority) -> Option<Self> {
+        Self::start_with(test, Some(authority))
+    }
+
+    fn start_with(test: &str, authority: Option<&super::tls::Authority>) -> Option<Self> {
         let Some(program) = find("ONRECORD_AZURITE", "azurite-blob") else {
             super::skip(test, "azurite is not installed (.ci/run does)");
             return None;
@@ -107,11 +122,20 @@ impl Azurite {
                 .args(["--blobHost", "127.0.0.1", "--blobPort", &address.port().to_string()])
                 .args(["--disableTelemetry", "--skipApiVersionCheck", "--location"])
                 .arg(folder.join("data"));
+            if let Some(authority) = authority {
+                let identity = authority.identity(&["127.0.0.1"]);
+                std::fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
+                std::fs::write(folder.join("tls.pem"), &identity.certificate).unwrap();
+                std::fs::write(folder.join("tls.key"), &identity.key).unwrap();
+                command.args(["--oauth", "basic", "--cert"]).arg(folder.join("tls.pem"));
+                command.arg("--key").arg(folder.join("tls.key"));
+            }
             command
         });
-        let azurite = Self { process };
+        let ca = authority.map(|_| process.folder.path().join("ca.pem"));
+        let azurite = Self { process, ca };
         let url = format!("{}?restype=container&{}", azurite.container("audit"), azurite.account_sas());
-        let (status, body) = call(Method::PUT, &url, &[("x-ms-version", VERSION)], b"");
+        let (status, body) = azurite.call(Method::PUT, &url);
         assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
         Some(azurite)
     }
@@ -126,7 +150,13 @@ impl Azurite {
     }
 
     pub(crate) fn container(&self, name: &str) -> String {
-        format!("http://{}/{ACCOUNT}/{name}", self.process.address)
+        let scheme = if self.ca.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/{ACCOUNT}/{name}", self.process.address)
+    }
+
+    fn call(&self, method: Method, url: &str) -> (u16, Bytes) {
+        let route = Route { ca: self.ca.clone(), ..Route::default() };
+        call_by(&route, method, url, &[("x-ms-version", VERSION)], b"")
     }
 
     fn sign(text: &str) -> String {
@@ -158,7 +188,7 @@ impl Azurite {
     /// Keys of all blobs.
     pub(crate) fn list(&self) -> Vec<String> {
         let url = format!("{}?restype=container&comp=list&{}", self.container("audit"), self.account_sas());
-        let (status, body) = call(Method::GET, &url, &[("x-ms-version", VERSION)], b"");
+        let (status, body) = self.call(Method::GET, &url);
         let text = String::from_utf8(body.to_vec()).unwrap();
         assert_eq!(status, 200, "{text}");
         let names = text.split("<Name>").skip(1).filter_map(|rest| rest.split("</Name>").next());
@@ -168,7 +198,7 @@ impl Azurite {
     pub(crate) fn get(&self, key: &str) -> Vec<u8> {
         let key = key.replace('%', "%25");
         let url = format!("{}/{key}?{}", self.container("audit"), self.account_sas());
-        let (status, body) = call(Method::GET, &url, &[("x-ms-version", VERSION)], b"");
+        let (status, body) = self.call(Method::GET, &url);
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
         body.to_vec()
     }
@@ -202,6 +232,10 @@ impl FakeGcs {
             call(Method::POST, &url, &[("content-type", "application/json")], b"{\"name\":\"audit\"}");
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
         Some(fake)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.process.address
     }
 
     pub(crate) fn url(&self) -> String {

@@ -14,6 +14,7 @@ pub(crate) mod moto;
 pub(crate) mod nats;
 pub(crate) mod origin;
 pub(crate) mod records;
+pub(crate) mod relays;
 pub(crate) mod services;
 pub(crate) mod stores;
 pub(crate) mod tls;

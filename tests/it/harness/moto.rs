@@ -66,6 +66,8 @@ pub(crate) struct Moto {
     process: Process,
     /// A user that may take roles, and nothing else.
     pub(crate) taker: (String, String),
+    /// A user that may put objects into `audit`.
+    pub(crate) putter: (String, String),
 }
 
 impl Moto {
@@ -85,13 +87,18 @@ impl Moto {
             command
         });
         let nobody = (String::new(), String::new());
-        let mut moto = Self { process, taker: nobody };
+        let mut moto = Self { process, taker: nobody.clone(), putter: nobody };
         for bucket in ["audit", "other"] {
             let (status, body) = call(Method::PUT, &format!("{}/{bucket}", moto.url()), &[], b"");
             assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
         }
         moto.taker = moto.user("taker", &allow("sts:AssumeRole", "*"));
+        moto.putter = moto.user("putter", &allow("s3:PutObject", "arn:aws:s3:::audit/*"));
         Some(moto)
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.process.address
     }
 
     pub(crate) fn url(&self) -> String {
