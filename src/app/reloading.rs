@@ -41,6 +41,7 @@ impl Delivery {
                         settings.concurrency = new.concurrency;
                         settings.limits = new.limits;
                     });
+                    running.status.set_region(new.region.as_deref());
                     running.control.retry();
                     running.options = new.clone();
                     kept.push(running);

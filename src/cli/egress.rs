@@ -170,6 +170,12 @@ fn destination_ways(ways: &mut Vec<Way>, destination: &DestinationOptions, env: 
                 add("token service", &url, &options.route, None);
             }
         }
+        Store::Nats(options) => ways.extend(options.servers.iter().filter_map(|server| {
+            let uri: http::Uri = server.parse().ok()?;
+            let protocol = if uri.scheme_str() == Some("tls") { "nats over tls" } else { "nats" };
+            let plain = plain(&of, "stream", uri.host()?, uri.port_u16().unwrap_or(4222));
+            Some(Way { protocol, from: options.local, region: region.map(str::to_owned), ..plain })
+        })),
         Store::Gcs(options) => {
             let google = "https://storage.googleapis.com";
             let url = options.endpoint.as_deref().unwrap_or(google);

@@ -67,7 +67,7 @@ fn machines_and_workloads_deliver_by_their_identities_and_no_token_is_in_the_log
     let entra = entra_token();
     let services = services(&entra);
     // Google's emulator checks no token: the proxy before it sees what is sent.
-    let relay = Relay::start(Speech::Http, Some(fake.address()), None);
+    let relay = Relay::start(Speech::Http, None, None);
     let account = json!({"type": "service_account", "client_email": "gw@p.iam.test", "private_key_id": "k1",
         "private_key": private_key(), "token_uri": format!("{}/token", services.url())});
     let federation = json!({"type": "external_account", "audience": "//iam.test/pool", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
@@ -75,7 +75,7 @@ fn machines_and_workloads_deliver_by_their_identities_and_no_token_is_in_the_log
         "service_account_impersonation_url": format!("{}/impersonate", services.url()),
         "credential_source": {"file": "subject.token"}});
     let container = format!("{:?}", azurite.container("audit"));
-    let proxy = format!("\"http://{}\"", relay.address);
+    let (proxy, endpoint) = (format!("\"http://{}\"", relay.address), format!("{:?}", fake.url()));
     let azure = |prefix: &'static str| {
         vec![
             ("type", "\"azure\""),
@@ -88,7 +88,7 @@ fn machines_and_workloads_deliver_by_their_identities_and_no_token_is_in_the_log
         vec![
             ("type", "\"gcs\""),
             ("bucket", "\"audit\""),
-            ("endpoint", "\"http://google.test\""),
+            ("endpoint", endpoint.as_str()),
             ("proxy", proxy.as_str()),
             ("prefix", prefix),
             ("credentials", credentials),

@@ -118,14 +118,16 @@ pub(super) fn azure(table: &Table<'_>) -> Option<AzureOptions> {
         }
     }
     let identity = client.and_then(|item| word(&item, "a client id"));
-    options.auth = match (sas, key) {
-        (Some(sas), _) => AzureAuth::Sas(sas.secret()?),
-        (None, Some(key)) => AzureAuth::Key(key.secret()?),
-        (None, None) => AzureAuth::Identity { client_id: identity },
+    let auth = match (sas, key) {
+        (Some(sas), _) => sas.secret().map(AzureAuth::Sas),
+        (None, Some(key)) => key.secret().map(AzureAuth::Key),
+        (None, None) => Some(AzureAuth::Identity { client_id: identity }),
     };
     options.tier = storage_class(table, "an access tier such as Cool");
     put_timeout(table, &mut options.put_timeout);
     options.route = route(table);
+    // Only now: all keys are read, so that none of them is taken for one that nobody knows.
+    options.auth = auth?;
     url.map(|_| options)
 }
 
