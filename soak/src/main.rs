@@ -110,7 +110,7 @@ fn main() -> ExitCode {
 fn report(runs: u64, failed: u64, begun: Instant, sum: &Summary) {
     println!(
         "{} runs in {:.1} s, {failed} failed: {} exchanges, {} records delivered, {} declared lost, {} crashes, \
-         {} file-system calls, {} answers lost, {} objects sent again and found there",
+         {} file-system calls, {} answers lost, {} objects sent again and found there, {} segments compressed",
         runs,
         begun.elapsed().as_secs_f64(),
         sum.exchanges,
@@ -120,5 +120,6 @@ fn report(runs: u64, failed: u64, begun: Instant, sum: &Summary) {
         sum.calls,
         sum.lost_answers,
         sum.there,
+        sum.compressed,
     );
 }

@@ -20,6 +20,9 @@ fn tell(world: &mut World, power: bool) {
             }
             process.recover(model);
             process.turn(model);
+            // Twice, so that there is one which is read compressed, and one in the making.
+            process.compress();
+            process.compress();
             if round % 2 == 1 {
                 deliver(process);
             }

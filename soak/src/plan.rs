@@ -32,6 +32,12 @@ pub struct Plan {
     pub retention: Duration,
     /// The largest padding of a record, in bytes.
     pub padding: usize,
+    /// How long a sealed segment waits until it is compressed.
+    pub compress_after: Duration,
+    /// A block of a compressed segment is closed at this size.
+    pub compress_blocks: usize,
+    /// The chance, from 0 to 1, that a step is followed by an attempt to compress a segment.
+    pub compress: f64,
     /// Which kinds of trouble there are, and how often.
     pub faults: Faults,
     /// How much of each kind of step there is.
@@ -96,6 +102,11 @@ impl Plan {
             store: some(0.7, 0.05),
             overlap: some(0.4, 0.01),
         };
+        // From chances of its own, so that all else of a seed is as it was without this.
+        let mut other = fastrand::Rng::with_seed(seed ^ 0x0417_a5ee_d000_0001);
+        let compress = if other.bool() { 0.3 * other.f64() } else { 0.0 };
+        let compress_after = Duration::from_secs([0, 10, 600][other.usize(..3)]);
+        let compress_blocks = [1, 1 << 10, 1 << 18][other.usize(..3)];
         let mut pick = |choices: &[u64]| choices[random.usize(..choices.len())];
         Self {
             seed,
@@ -111,6 +122,9 @@ impl Plan {
             interval: Duration::from_secs(pick(&[1, 10, 180])),
             retention: Duration::from_secs(pick(&[120, 72 * 3600, 72 * 3600])),
             padding: pick(&[10, 300, 18_000]) as usize,
+            compress_after,
+            compress_blocks,
+            compress,
             faults,
             weights: Weights {
                 work: pick(&[5, 20, 60]) as u32,
@@ -121,6 +135,12 @@ impl Plan {
                 recover: pick(&[1, 3]) as u32,
             },
         }
+    }
+
+    /// The same world in which no segment is ever compressed.
+    #[must_use]
+    pub fn without_compressing(self) -> Self {
+        Self { compress: 0.0, ..self }
     }
 
     /// A world without any trouble of its own: for the crash matrix.
@@ -140,6 +160,9 @@ impl Plan {
             interval: Duration::from_secs(2),
             retention: Duration::from_secs(72 * 3600),
             padding: 40,
+            compress_after: Duration::ZERO,
+            compress_blocks: 512,
+            compress: 0.0,
             faults: Faults::default(),
             weights: Weights { work: 1, turn: 1, pack: 1, ship: 1, time: 1, recover: 1 },
         }

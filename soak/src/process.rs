@@ -18,7 +18,7 @@ use onrecord::pack::{
 use onrecord::record::{EventId, EventIds, Field, Outcome as Ending, RecordWriter};
 use onrecord::recorder::{self, LaneEnd, Progress, Recorder, Settings, Syncer};
 use onrecord::spool::sim::SimFs;
-use onrecord::spool::{Options, Spool};
+use onrecord::spool::{Compactor, Options, Spool};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -135,6 +135,7 @@ pub struct Process {
     targets: Vec<Target>,
     started: bool,
     clock: Clock,
+    compactor: Compactor,
 }
 
 impl std::fmt::Debug for Process {
@@ -167,6 +168,7 @@ impl Process {
             segment_bytes: plan.segment_bytes,
             segment_age: Duration::from_secs(300),
             sync_interval: plan.sync_interval,
+            compress_after: plan.compress_after,
         };
         let text = |error: &dyn std::error::Error| onrecord::error_chain::Chain(error).to_string();
         let fs = Arc::new(machine.fs.clone());
@@ -221,6 +223,7 @@ impl Process {
             targets,
             started: false,
             clock,
+            compactor: Compactor::new(plan.compress_after).with_blocks_of(plan.compress_blocks),
         })
     }
 
@@ -304,6 +307,12 @@ impl Process {
             }
         }
         moved
+    }
+
+    /// A segment that waits is compressed, if there is one; whether it was.
+    pub fn compress(&mut self) -> bool {
+        let now = self.clock.unix_microseconds();
+        matches!(self.compactor.step(&self.spool, now, &AtomicBool::new(false)), Ok(Some(_)))
     }
 
     /// Recovery looks for boots that have ended, and takes one of them up.

@@ -33,6 +33,8 @@ pub struct Summary {
     pub lost_answers: u64,
     /// Objects that were sent again and were there.
     pub there: u64,
+    /// Segments that were compressed.
+    pub compressed: u64,
 }
 
 impl std::ops::AddAssign for Summary {
@@ -44,6 +46,7 @@ impl std::ops::AddAssign for Summary {
         self.calls += one.calls;
         self.lost_answers += one.lost_answers;
         self.there += one.there;
+        self.compressed += one.compressed;
     }
 }
 
@@ -69,6 +72,8 @@ pub struct World {
     /// What the workers did.
     pub model: Model,
     random: fastrand::Rng,
+    compressing: fastrand::Rng,
+    compressed: u64,
     processes: Vec<Process>,
     crashes: u64,
     /// The call that the process dies in, whichever life that is.
@@ -89,11 +94,14 @@ impl World {
             ..Model::default()
         };
         let random = fastrand::Rng::with_seed(plan.seed);
+        let compressing = fastrand::Rng::with_seed(plan.seed ^ 0xc0);
         Self {
             plan,
             machine,
             model,
             random,
+            compressing,
+            compressed: 0,
             processes: Vec::new(),
             crashes: 0,
             dies_in: None,
@@ -153,6 +161,9 @@ impl World {
                 break;
             }
             self.step();
+            if self.compressing.f64() < self.plan.compress {
+                self.compress();
+            }
         }
         let unclean = self.machine.fs.is_dead() || self.random.f64() >= faults.clean;
         if unclean {
@@ -196,6 +207,17 @@ impl World {
             self.trace(|| format!("{number}: recovery: {}", self.processes[number].state()));
         }
         self.trouble();
+    }
+
+    /// One of the processes compresses a segment, if one waits.
+    fn compress(&mut self) {
+        if self.processes.is_empty() || self.machine.fs.is_dead() {
+            return;
+        }
+        let number = self.compressing.usize(..self.processes.len());
+        let done = self.processes[number].compress();
+        self.compressed += u64::from(done);
+        self.trace(|| format!("{number}: compress: {done}"));
     }
 
     /// Things go wrong, each by its chance.
@@ -410,6 +432,7 @@ impl World {
             calls: self.machine.fs.calls(),
             lost_answers,
             there,
+            compressed: self.compressed,
         })
     }
 }

@@ -13,6 +13,7 @@
 
 mod actors;
 mod admin_listener;
+mod compaction;
 mod control;
 mod delivery;
 mod entrances;
@@ -93,6 +94,7 @@ pub struct Gateway {
     delivery: Arc<Delivery>,
     watch: Option<Watch>,
     recovery: Option<recovery::Handle>,
+    compaction: Option<compaction::Handle>,
     admin_stop: watch::Sender<bool>,
     access: Arc<Access>,
     notifier: Notifier,
@@ -297,6 +299,7 @@ impl Gateway {
             delivery,
             watch: None,
             recovery: None,
+            compaction: None,
             admin_stop,
             access,
             notifier,
@@ -368,6 +371,9 @@ impl Gateway {
         let started = recovery.start(recovered);
         self.recovery =
             Some(started.map_err(|source| StartError::Thread { what: "recovery thread", source })?);
+        let compaction = compaction::start(&self.spool, &self.metrics);
+        self.compaction =
+            Some(compaction.map_err(|source| StartError::Thread { what: "compaction thread", source })?);
         Ok(())
     }
 
@@ -439,6 +445,9 @@ impl Gateway {
         // Before the recorder: what recovery comes to belongs on this boot's record.
         if let Some(recovery) = self.recovery.take() {
             recovery.finish();
+        }
+        if let Some(compaction) = self.compaction.take() {
+            compaction.finish();
         }
         let mut clean = true;
         if let Some(recorder) = self.recorder.take() {

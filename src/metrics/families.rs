@@ -41,6 +41,8 @@ pub struct Families {
     pub spool_oldest_age: Gauge,
     /// Time of a write or sync of the spool.
     pub spool_write_duration: HistogramVec,
+    /// Bytes of segments that were compressed, before and after.
+    pub spool_compressed_bytes: IntCounterVec,
     /// Time to pack one batch.
     pub pack_duration: HistogramVec,
     /// Records packed.
@@ -212,6 +214,11 @@ impl Families {
                 "onrecord_spool_write_duration_seconds",
                 "Time of one write or sync of the spool.",
                 &["operation"],
+            )?,
+            spool_compressed_bytes: counters(
+                "onrecord_spool_compressed_bytes_total",
+                "Bytes of segments that were compressed as they had to wait: before, and after.",
+                &["size"],
             )?,
             pack_duration: histograms(
                 "onrecord_pack_duration_seconds",

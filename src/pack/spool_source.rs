@@ -79,8 +79,8 @@ impl SpoolSource {
                 for segment in segments.iter().filter(|segment| segment.id.boot == boot) {
                     bytes += match segment.id.number.cmp(&from.segment) {
                         std::cmp::Ordering::Less => 0,
-                        std::cmp::Ordering::Equal => segment.bytes.saturating_sub(from.offset),
-                        std::cmp::Ordering::Greater => segment.bytes,
+                        std::cmp::Ordering::Equal => segment.plain.saturating_sub(from.offset),
+                        std::cmp::Ordering::Greater => segment.plain,
                     };
                 }
             }

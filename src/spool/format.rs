@@ -10,8 +10,16 @@ use uuid::Uuid;
 
 use super::fs::{Fs, read_full_at, write_all_at};
 
-/// The layout that this version writes and reads.
-pub(super) const VERSION: u32 = 1;
+/// The layout of a spool in which no segment was ever compressed.
+pub(super) const PLAIN: u32 = 1;
+/// The layout in which segments can be compressed; else as before. A program that does not know
+/// it must not open such a spool: it would take those segments for released ones.
+pub(super) const COMPRESSED: u32 = 2;
+
+/// Whether this program reads a layout.
+pub(super) const fn is_known(version: u32) -> bool {
+    matches!(version, PLAIN | COMPRESSED)
+}
 
 /// What the `format` file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +41,7 @@ impl Format {
         let text = verified(text)?;
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
         let version = value("version")?.parse().ok()?;
-        let known = version == VERSION;
+        let known = is_known(version);
         Some(Self {
             version,
             id: value("id").and_then(|id| Uuid::try_parse(id).ok()).or((!known).then_some(Uuid::nil()))?,
@@ -95,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_and_any_flipped_bit_is_noticed() {
-        let format = Format { version: VERSION, id: Uuid::from_u128(7), bytes: 12345 };
+        let format = Format { version: PLAIN, id: Uuid::from_u128(7), bytes: 12345 };
         let text = format.encode().into_bytes();
         assert_eq!(Format::decode(&text), Some(format.clone()));
         for bit in 0..text.len() * 8 {
@@ -110,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_later_version_is_recognised_whatever_else_it_says() {
-        let later = checked("onrecord spool\nversion = 2\ncolour = blue\n".to_owned());
-        assert_eq!(Format::decode(later.as_bytes()).map(|format| format.version), Some(2));
+        let later = checked("onrecord spool\nversion = 3\ncolour = blue\n".to_owned());
+        assert_eq!(Format::decode(later.as_bytes()).map(|format| format.version), Some(3));
     }
 }

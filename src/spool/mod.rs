@@ -11,9 +11,15 @@
 //! - What is appended survives the process at once, and power loss from the
 //!   next sync. A file whose fsync failed is not trusted again.
 //! - Readers do not fail on damage: they say what is lost and go on.
+//! - A segment that has to wait for long is compressed ([`Compactor`]); it keeps its places,
+//!   and nobody who reads it sees a difference.
 //! - Nothing is in the log twice, unless power was lost in the moment between
 //!   a failed fsync and the copy that repairs it.
 
+mod block;
+mod compact;
+mod compressed;
+mod content;
 mod cursor;
 mod format;
 pub mod frame;
@@ -32,6 +38,7 @@ mod sync;
 mod tail;
 mod writer;
 
+pub use compact::{CompactError, Compacted, Compactor, Skip};
 pub use cursor::{Cursor, Damage, Item, ReadError};
 pub use log::Reader;
 pub use options::{Options, WhenFull};

@@ -19,6 +19,8 @@ pub struct Options {
     pub segment_age: Duration,
     /// How long written frames may wait for `fdatasync`.
     pub sync_interval: Duration,
+    /// A segment that waits for longer than this after it was sealed is compressed.
+    pub compress_after: Duration,
 }
 
 /// What happens when the spool reaches its bound.
@@ -40,6 +42,7 @@ impl Default for Options {
             segment_bytes: 64 * 1024 * 1024,
             segment_age: Duration::from_secs(300),
             sync_interval: Duration::from_millis(1000),
+            compress_after: Duration::from_secs(600),
         }
     }
 }

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::content::Content;
 use super::cursor::{Cursor, Damage, Item, ReadError};
 use super::frame::{self, FrameError, Kind};
-use super::fs::{File, Fs, read_full_at};
+use super::fs::Fs;
 use super::segment::{self, Header, Id};
 use super::tail::Tails;
 use super::{quarantine, resync};
@@ -51,7 +52,7 @@ pub struct BootReader {
 #[derive(Debug)]
 struct Open {
     path: PathBuf,
-    file: Box<dyn File>,
+    file: Content,
     /// Where the segment ends, and whether that is for good.
     sealed: Option<(Sealed, bool)>,
 }
@@ -156,7 +157,7 @@ impl BootReader {
         };
         let id = Id { boot: self.boot, number };
         let path = id.path(&self.place.segments);
-        let file = match self.place.fs.open(&path) {
+        let file = match Content::open(&*self.place.fs, &self.place.segments, id) {
             Ok(file) => file,
             // Released in this moment: the next look finds its successor.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Entered::Nothing),
@@ -269,12 +270,22 @@ impl BootReader {
     }
 
     fn refused(&mut self, end: u64, error: ReadError) -> Result<Step, ReadError> {
+        if let Some((next, bytes)) = self.open.as_ref().and_then(|open| open.file.damaged(self.offset)) {
+            // A block of a compressed segment: its bytes are kept as they stand in the file.
+            self.buffer = bytes;
+            self.buffer_at = self.offset;
+            let why = if self.buffer.is_empty() { Damage::Truncated } else { Damage::Corrupt };
+            let step = self.lost(next.min(end) - self.offset, why);
+            self.buffer.clear();
+            return Ok(step);
+        }
         self.refusals += 1;
         if self.refusals < REFUSALS {
             return Err(error);
         }
         self.buffer.clear();
-        let next = (self.offset / BLOCK + 1) * BLOCK;
+        let block = self.open.as_ref().and_then(|open| open.file.block_end(self.offset));
+        let next = block.unwrap_or((self.offset / BLOCK + 1) * BLOCK);
         Ok(self.lost(next.min(end) - self.offset, Damage::Unreadable))
     }
 
@@ -286,7 +297,7 @@ impl BootReader {
         if have >= need {
             return Ok(have);
         }
-        let Some(open) = &self.open else { return Ok(0) };
+        let Some(open) = &mut self.open else { return Ok(0) };
         self.buffer.drain(..start.min(self.buffer.len()));
         self.buffer_at = self.offset;
         let have = self.buffer.len();
@@ -295,7 +306,7 @@ impl BootReader {
         // A block further on that cannot be read must not cost the ones before it.
         for wanted in [need.max(CHUNK).min(left), need] {
             self.buffer.resize(wanted.max(have), 0);
-            match read_full_at(&*open.file, &mut self.buffer[have..], from) {
+            match open.file.read(&mut self.buffer[have..], from) {
                 Ok(read) => {
                     self.buffer.truncate(have + read);
                     return Ok(self.buffer.len());
@@ -339,7 +350,12 @@ enum Entered {
 pub(super) fn list_segments(fs: &dyn Fs, segments: &Path, boot: Uuid) -> Result<Vec<u64>, ReadError> {
     let path = segments.join(boot.to_string());
     match fs.list(&path) {
-        Ok(names) => Ok(names.iter().filter_map(|name| segment::number_of(name)).collect()),
+        Ok(names) => {
+            let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number_of(name)).collect();
+            // One that is being compressed has two files.
+            numbers.dedup();
+            Ok(numbers)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(ReadError { operation: "list", path, source }),
     }
@@ -347,9 +363,9 @@ pub(super) fn list_segments(fs: &dyn Fs, segments: &Path, boot: Uuid) -> Result<
 
 /// A segment's header, if it is there, can be read and is this segment's.
 pub(super) fn read_header(fs: &dyn Fs, id: Id, segments: &Path) -> Option<Header> {
-    let file = fs.open(&id.path(segments)).ok()?;
+    let mut file = Content::open(fs, segments, id).ok()?;
     let mut bytes = [0; segment::HEADER as usize];
-    read_full_at(&*file, &mut bytes, 0).ok()?;
+    file.read(&mut bytes, 0).ok()?;
     Header::decode(&bytes).filter(|header| header.id == id)
 }
 

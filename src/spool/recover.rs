@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::content::Content;
 use super::cursor::{Cursor, Damage, Item, ReadError};
 use super::frame::{self, Kind};
-use super::fs::read_full_at;
 use super::reader::{BootReader, list_segments, read_header};
 use super::segment::{self, Id};
 use super::store::Spool;
@@ -136,7 +136,8 @@ impl Spool {
 
     fn sync_segment(&self, id: Id) -> Result<(), ReadError> {
         let path = id.path(&self.place.segments);
-        let synced = self.place.fs.open(&path).and_then(|file| file.sync_data());
+        let synced =
+            Content::open(&*self.place.fs, &self.place.segments, id).and_then(|file| file.sync_data());
         synced.map_err(|source| ReadError { operation: "sync", path, source })
     }
 
@@ -146,10 +147,10 @@ impl Spool {
 
     /// The marks at the head of a segment, if there is a good one.
     fn head(&self, id: Id) -> Option<Head> {
-        let file = self.place.fs.open(&id.path(&self.place.segments)).ok()?;
+        let mut file = Content::open(&*self.place.fs, &self.place.segments, id).ok()?;
         let stated = self.header(id).map(|header| header.head as usize);
         let mut bytes = vec![0; stated.unwrap_or(MAX_HEAD).min(MAX_HEAD)];
-        let length = read_full_at(&*file, &mut bytes, segment::HEADER).ok()?;
+        let length = file.read(&mut bytes, segment::HEADER).ok()?;
         bytes.truncate(length);
         let mut head = None;
         let mut at = 0;

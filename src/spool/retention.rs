@@ -16,8 +16,10 @@ pub const DEFAULT_BOUND: u64 = 10 * 1024 * 1024 * 1024;
 pub struct Segment {
     /// Which one.
     pub id: Id,
-    /// Bytes of its file.
+    /// Bytes that it takes on the disk.
     pub bytes: u64,
+    /// Bytes that it holds: more than it takes, if it is compressed.
+    pub plain: u64,
     /// Unix microseconds; 0 where its header cannot be read.
     pub created: u64,
 }
@@ -118,7 +120,9 @@ mod tests {
     }
 
     fn segments(boot: Uuid, numbers: std::ops::RangeInclusive<u64>) -> Vec<Segment> {
-        numbers.map(|number| Segment { id: id(boot, number), bytes: 100, created: number }).collect()
+        numbers
+            .map(|number| Segment { id: id(boot, number), bytes: 100, plain: 100, created: number })
+            .collect()
     }
 
     fn at(boot: Uuid, segment: u64, offset: u64) -> BTreeMap<Uuid, Cursor> {

@@ -19,6 +19,9 @@
 //! | 60..124 | instance, UTF-8, zeros behind it |
 //! | 124..128 | CRC-32 (IEEE) of bytes 0..124 |
 //!
+//! A segment that has to wait is rewritten as [`block`](super::block)s, `{number:020}.segz`;
+//! places in it are told by the bytes it had before.
+//!
 //! The end of a segment is stated by its successor, because the file itself
 //! can be longer: what was written behind a failed write or a failed fsync
 //! stands in the successor once more, as its carried bytes.
@@ -51,6 +54,11 @@ impl Id {
     pub fn path(&self, segments: &Path) -> PathBuf {
         segments.join(self.boot.to_string()).join(file_name(self.number))
     }
+
+    /// The file that it stands in once it was compressed.
+    pub(super) fn compressed_path(&self, segments: &Path) -> PathBuf {
+        self.path(segments).with_extension("segz")
+    }
 }
 
 /// The name of the file with this number.
@@ -59,10 +67,10 @@ pub fn file_name(number: u64) -> String {
     format!("{number:020}.seg")
 }
 
-/// The number in a segment's file name; `None` if the name is not a segment's.
+/// The number in a segment's file name, plain or compressed; `None` if the name is not a segment's.
 #[must_use]
 pub fn number_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".seg")?;
+    let digits = name.strip_suffix(".seg").or_else(|| name.strip_suffix(".segz"))?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! spool.dir/format  id          what this is, and which one
-//! spool.dir/segments/{boot}/    lock, and the boot's segments
+//! spool.dir/segments/{boot}/    lock, and the boot's segments, plain or compressed
 //! spool.dir/outbox/  quarantine/  keys/
 //! ```
 
@@ -10,15 +10,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::Options;
+use super::content;
 use super::cursor::{Cursor, ReadError};
-use super::format::{self, Format, VERSION};
+use super::format::{self, COMPRESSED, Format, PLAIN, is_known};
 use super::fs::{Fs, Lock, is_full};
 use super::log::Reader;
-use super::reader::{Place, list_segments, read_header};
+use super::reader::{Place, read_header};
 use super::retention::{Segment, default_bound};
 use super::segment::{self, Id};
 use super::tail::{Tail, Tails};
@@ -36,6 +38,8 @@ pub struct Spool {
     id: Uuid,
     bound: u64,
     locks: Mutex<BTreeMap<Uuid, Lock>>,
+    /// Held while a segment goes, or gets its other file: one that is gone must not come back.
+    pub(super) naming: Mutex<()>,
 }
 
 /// Why the spool cannot be opened.
@@ -70,7 +74,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Another version's spool.
-    #[error("the spool {dir} has format {found}, this version reads format {VERSION}")]
+    #[error("the spool {dir} has format {found}, this version reads formats {PLAIN} and {COMPRESSED}")]
     OtherVersion {
         /// `spool.dir`.
         dir: PathBuf,
@@ -128,6 +132,7 @@ impl Spool {
             id: format.id,
             bound: options.bytes.unwrap_or(format.bytes),
             locks: Mutex::default(),
+            naming: Mutex::default(),
         };
         spool.lock_own()?;
         spool.adopt()?;
@@ -156,6 +161,12 @@ impl Spool {
     #[must_use]
     pub fn bound(&self) -> u64 {
         self.bound
+    }
+
+    /// How long a segment waits until it is compressed.
+    #[must_use]
+    pub fn compress_after(&self) -> Duration {
+        self.options.compress_after
     }
 
     /// The folder of this spool.
@@ -280,14 +291,8 @@ impl Spool {
         let Place { fs, segments, .. } = &self.place;
         let mut found = Vec::new();
         for boot in self.boots() {
-            for number in list_segments(&**fs, segments, boot)? {
-                let id = Id { boot, number };
-                let path = id.path(segments);
-                match fs.stat(&path) {
-                    Ok(stat) => found.push(Segment { id, bytes: stat.bytes, created: 0 }),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(ReadError { operation: "look at", path, source }),
-                }
+            for files in content::list(&**fs, segments, boot)? {
+                found.extend(files.measure(&**fs, segments, boot)?);
             }
         }
         Ok(found)
@@ -305,13 +310,16 @@ impl Spool {
     /// [`RemoveError`].
     pub fn remove_segment(&self, id: Id) -> Result<(), RemoveError> {
         let Place { fs, segments, .. } = &self.place;
-        let path = id.path(segments);
-        match fs.remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(RemoveError { path, source: error });
+        let naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in content::paths(segments, id) {
+            match fs.remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(RemoveError { path, source: error });
+                }
+                _ => {}
             }
-            _ => {}
         }
+        drop(naming);
         let dir = segments.join(id.boot.to_string());
         match fs.sync_dir(&dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -426,7 +434,7 @@ fn settle_format(fs: &dyn Fs, dir: &Path, mark: Uuid) -> Result<Format, OpenErro
     let (format_path, id_path) = (dir.join("format"), dir.join("id"));
     let text = format::read(fs, &format_path).map_err(failure("read", &format_path))?;
     let format = text.as_deref().and_then(Format::decode);
-    if let Some(found) = format.as_ref().map(|format| format.version).filter(|found| *found != VERSION) {
+    if let Some(found) = format.as_ref().map(|format| format.version).filter(|found| !is_known(*found)) {
         return Err(OpenError::OtherVersion { dir: dir.to_owned(), found });
     }
     let text = format::read(fs, &id_path).map_err(failure("read", &id_path))?;
@@ -435,7 +443,9 @@ fn settle_format(fs: &dyn Fs, dir: &Path, mark: Uuid) -> Result<Format, OpenErro
         Some(format) => format.clone(),
         None => {
             let free = fs.free_space(dir).map_err(failure("measure the free space of", dir))?;
-            Format { version: VERSION, id: id.unwrap_or(mark), bytes: default_bound(free) }
+            // Of a spool that was there before nobody knows any more what it holds.
+            let version = if id.is_some() { COMPRESSED } else { PLAIN };
+            Format { version, id: id.unwrap_or(mark), bytes: default_bound(free) }
         }
     };
     // The format comes last: while it is missing, the spool is not complete.

@@ -1,5 +1,6 @@
 //! What the spool promises, tried against a disk that breaks in every way.
 
+mod compaction;
 mod crash;
 mod damage;
 mod model;
@@ -77,6 +78,16 @@ impl Met {
             }
         }
     }
+}
+
+/// Compresses every sealed segment, in small blocks; how many those were.
+fn compress_all(spool: &Spool) -> Result<usize, CompactError> {
+    let mut compactor = Compactor::new(std::time::Duration::ZERO).with_blocks_of(256);
+    let mut count = 0;
+    while compactor.step(spool, u64::MAX, &std::sync::atomic::AtomicBool::new(false))?.is_some() {
+        count += 1;
+    }
+    Ok(count)
 }
 
 fn read_all(spool: &Spool) -> Met {

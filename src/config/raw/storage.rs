@@ -70,6 +70,12 @@ pub(crate) static SPOOL: Section = Section {
             absent: Absent::Value("\"1s\""),
             doc: "How long written records may wait until they are forced to disk: what a power loss can cost. A death of the process alone costs nothing.",
         },
+        Key {
+            name: "compress_after",
+            kind: Kind::Time(Duration::from_secs(1), Duration::from_secs(30 * 86_400)),
+            absent: Absent::Value("\"10m\""),
+            doc: "A segment that is still there so long after it was sealed waits for a destination that is away. It is compressed then, on a thread of low priority, so that a long outage fits into `bytes`. Keep it above the longest `interval` of a destination, so that a healthy gateway compresses nothing.",
+        },
     ],
 };
 
@@ -109,6 +115,7 @@ pub(super) fn read_spool(document: &Document<'_>, table: Table<'_>) -> Spool {
         segment_bytes,
         segment_age: table.time("segment_age").map_or(standard.segment_age, |at| at.value),
         sync_interval: table.time("sync_interval").map_or(standard.sync_interval, |at| at.value),
+        compress_after: table.time("compress_after").map_or(standard.compress_after, |at| at.value),
     };
     table.finish();
     Spool { options, dir }

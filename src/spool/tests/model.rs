@@ -87,7 +87,7 @@ fn act(
     destination: &mut Destination,
     random: &mut fastrand::Rng,
 ) {
-    match random.u8(..12) {
+    match random.u8(..14) {
         0..4 => {
             let run: Vec<u64> = (model.next..model.next + random.u64(1..6)).collect();
             model.next += run.len() as u64;
@@ -110,6 +110,8 @@ fn act(
             }
         }
         8 | 9 => destination.read(spool, random.usize(..20)),
+        // Whether it works or not, nothing of what is met may change by it.
+        10 | 11 => drop(compress_all(spool)),
         _ => fs.faults(|faults| match random.u8(..6) {
             0 => faults.failing_syncs = 1,
             1 => faults.failing_dir_syncs = 1,

@@ -36,10 +36,10 @@ fn what_stands_in_the_way_is_named() {
 fn another_version_is_refused_and_left_as_it_is() {
     let fs = disk(1);
     drop(open(&fs, 1).unwrap());
-    let later = format::Format { version: 2, id: boot(5), bytes: 0 }.encode();
+    let later = format::Format { version: 3, id: boot(5), bytes: 0 }.encode();
     let path = Path::new(DIR).join("format");
     fs.damage(&path, |bytes| *bytes = later.clone().into_bytes());
-    assert!(matches!(open(&fs, 2), Err(OpenError::OtherVersion { found: 2, .. })));
+    assert!(matches!(open(&fs, 2), Err(OpenError::OtherVersion { found: 3, .. })));
     assert_eq!(fs.bytes(&path).unwrap(), later.into_bytes());
 }
 
