@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Between two looks for segments that wait, and after a failure.
+/// Between two looks for segments that wait, and after a failure, at most.
 const LOOK: Duration = Duration::from_secs(10);
 /// Far behind the workers and the packers: nothing waits for it.
 const NICE: i32 = 19;
@@ -40,6 +40,7 @@ pub(super) fn start(spool: &Arc<Spool>, metrics: &Families) -> io::Result<Handle
     let thread = std::thread::Builder::new().name("compaction".into()).spawn(move || {
         let _ = rustix::process::nice(NICE);
         let mut compactor = Compactor::new(spool.compress_after());
+        let look = spool.compress_after().min(LOOK);
         let bytes = |size| metrics.spool_compressed_bytes.with_label_values(&[size]);
         let (before, after) = (bytes("before"), bytes("after"));
         while !told.load(Ordering::Acquire) {
@@ -55,7 +56,7 @@ pub(super) fn start(spool: &Arc<Spool>, metrics: &Families) -> io::Result<Handle
                     "a segment that waits could not be compressed; this is tried again"
                 ),
             }
-            std::thread::park_timeout(LOOK);
+            std::thread::park_timeout(look);
         }
     })?;
     Ok(Handle { thread, stop })

@@ -80,6 +80,7 @@ when_full = "refuse_new"
 segment_bytes = "1MiB"
 segment_age = "1m"
 sync_interval = "10ms"
+compress_after = "1h"
 [[destination]]
 name = "archive"
 type = "dir"
@@ -149,6 +150,7 @@ format = "json"
     assert_eq!((config.spool.bytes, config.spool.segment_bytes), (Some(1 << 30), 1 << 20));
     assert_eq!(config.spool.when_full, crate::spool::WhenFull::RefuseNew);
     assert_eq!((config.spool.segment_age, config.spool.sync_interval), (60 * second, second / 100));
+    assert_eq!(config.spool.compress_after, 3600 * second);
     let archive = &config.destinations[0];
     assert_eq!(archive.sources, ["cma", "onrecord"]);
     assert_eq!((archive.prefix.as_str(), archive.format.timestamps), ("audit/", Timestamps::Seconds));
