@@ -114,18 +114,11 @@ impl Compressed {
         let mut at = self.scanned;
         let found = match self.header_at(at, from)? {
             Some(header) => Some(header),
-            None => loop {
-                match self.search(at + 1, from)? {
-                    Some((place, header)) => {
-                        at = place;
-                        break Some(header);
-                    }
-                    None => {
-                        at = end.max(at);
-                        break None;
-                    }
-                }
-            },
+            None => {
+                let found = self.search(at + 1, from)?;
+                at = found.as_ref().map_or(end.max(at), |(place, _)| *place);
+                found.map(|(_, header)| header)
+            }
         };
         let hole = found.as_ref().map_or(self.total.unwrap_or(u64::MAX), |header| header.plain.start);
         if hole > from {
