@@ -19,7 +19,7 @@
 //! | 60..124 | instance, UTF-8, zeros behind it |
 //! | 124..128 | CRC-32 (IEEE) of bytes 0..124 |
 //!
-//! A segment that has to wait is rewritten as [`block`](super::block)s, `{number:020}.segz`;
+//! A segment that has to wait is rewritten as blocks, `{number:020}.segz`;
 //! places in it are told by the bytes it had before.
 //!
 //! The end of a segment is stated by its successor, because the file itself
