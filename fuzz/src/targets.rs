@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use onrecord::capture::redact::Redactor;
-use onrecord::http1::{Fault, Piece, RequestGuard, RequestLimits, ResponseGuard, ResponseReader};
+use onrecord::http1::{Fault, Piece, RequestGuard, RequestLimits, ResponseGuard, ResponseReader, Shapes};
 use onrecord::pack::manifest::Manifest;
 use onrecord::record::RecordView;
 use onrecord::record::wire::Fields;
@@ -99,14 +99,14 @@ type Answer = (String, Vec<u8>, Option<HeaderMap>, bool);
 
 /// Head, body and trailers, and whether the answer has ended; `None`: it is refused.
 fn read_answer(bytes: &[u8], size: usize, to_head: bool) -> Option<Answer> {
-    let mut reader = ResponseReader::default();
+    let (mut reader, mut shapes) = (ResponseReader::default(), Shapes::default());
     reader.expect(to_head);
     let mut buffer = BytesMut::new();
     let (mut head, mut body, mut trailers) = (None, Vec::new(), None);
     for piece in bytes.chunks(size) {
         buffer.extend_from_slice(piece);
         if head.is_none() {
-            head = reader.head(&mut buffer, |status| assert!(status < 200)).ok()?;
+            head = reader.head(&mut buffer, &mut shapes, |status| assert!(status < 200)).ok()?;
         }
         while head.is_some()
             && let Some(piece) = reader.body(&mut buffer).ok()?

@@ -19,6 +19,7 @@ mod reader;
 mod request;
 mod response;
 mod scan;
+mod shapes;
 mod target;
 
 pub use fault::Fault;
@@ -26,3 +27,4 @@ pub use grammar::{is_host, is_token};
 pub use reader::{Piece, ResponseHead, ResponseReader};
 pub use request::{RequestGuard, RequestLimits};
 pub use response::{FieldSpan, Part, ResponseGuard, StatusLine};
+pub use shapes::Shapes;

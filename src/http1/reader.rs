@@ -2,7 +2,8 @@
 //! once, their bodies handed on without a copy.
 
 use super::fault::Fault;
-use super::response::{Part, ResponseGuard};
+use super::response::{FieldSpan, Part, ResponseGuard};
+use super::shapes::Shapes;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
@@ -53,18 +54,22 @@ impl ResponseReader {
 
     /// The head of the final response, taken out of the buffer once it is whole; `None`: more is
     /// needed. Interim responses before it are taken out too; `interim` is told their statuses.
+    /// `shapes` has those of the upstream's answers before, of whatever connection.
     ///
     /// # Errors
     /// What is wrong with the bytes. The connection is of no more use.
     pub fn head(
         &mut self,
         buffer: &mut BytesMut,
+        shapes: &mut Shapes,
         mut interim: impl FnMut(u16),
     ) -> Result<Option<ResponseHead>, Fault> {
         loop {
             match self.guard.next(buffer)? {
                 Part::Head(length) => match self.guard.status_line().status {
-                    101 | 200.. => return self.make_head(buffer.split_to(length).freeze()).map(Some),
+                    101 | 200.. => {
+                        return self.make_head(buffer.split_to(length).freeze(), shapes).map(Some);
+                    }
                     status => {
                         buffer.advance(length);
                         interim(status);
@@ -76,22 +81,22 @@ impl ResponseReader {
         }
     }
 
-    fn make_head(&self, bytes: Bytes) -> Result<ResponseHead, Fault> {
+    fn make_head(&self, bytes: Bytes, shapes: &mut Shapes) -> Result<ResponseHead, Fault> {
         let line = self.guard.status_line();
         let fields = self.guard.fields();
+        let headers = match shapes.copy(&bytes, fields) {
+            Some(headers) => headers.map_err(|_| Fault::Control)?,
+            None => {
+                let headers = read_fields(&bytes, fields)?;
+                shapes.note(&bytes, fields, &headers);
+                headers
+            }
+        };
         let mut keeps_alive = !line.is_10;
         let mut closes = false;
-        let mut headers = HeaderMap::with_capacity(fields.len());
-        for field in fields {
-            // The guard has seen that it is a token; one that is too long for a name is refused.
-            let name = HeaderName::from_bytes(&bytes[field.name()]).map_err(|_| Fault::FieldName)?;
-            let value =
-                HeaderValue::from_maybe_shared(bytes.slice(field.value())).map_err(|_| Fault::Control)?;
-            if name == CONNECTION {
-                closes |= names(&value, b"close");
-                keeps_alive |= names(&value, b"keep-alive");
-            }
-            headers.append(name, value);
+        for value in headers.get_all(CONNECTION) {
+            closes |= names(value, b"close");
+            keeps_alive |= names(value, b"keep-alive");
         }
         let status = StatusCode::from_u16(line.status).map_err(|_| Fault::StatusLine)?;
         let reason = &bytes[line.reason()];
@@ -167,6 +172,18 @@ impl ResponseReader {
     }
 }
 
+/// The fields one by one.
+fn read_fields(bytes: &Bytes, fields: &[FieldSpan]) -> Result<HeaderMap, Fault> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        // The guard has seen that it is a token; one that is too long for a name is refused.
+        let name = HeaderName::from_bytes(&bytes[field.name()]).map_err(|_| Fault::FieldName)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice(field.value())).map_err(|_| Fault::Control)?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
 /// Whether this value of `Connection` names the option.
 fn names(value: &HeaderValue, option: &[u8]) -> bool {
     value.as_bytes().split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(option))
@@ -199,14 +216,14 @@ mod tests {
         to_head: bool,
         cut: usize,
     ) -> Result<(ResponseHead, Vec<u8>, Option<HeaderMap>, bool), Fault> {
-        let mut reader = ResponseReader::default();
+        let (mut reader, mut shapes) = (ResponseReader::default(), Shapes::default());
         reader.expect(to_head);
         let mut buffer = BytesMut::new();
         let (mut head, mut body, mut trailers) = (None, Vec::new(), None);
         for piece in bytes.chunks(cut) {
             buffer.extend_from_slice(piece);
             if head.is_none() {
-                head = reader.head(&mut buffer, |_| {})?;
+                head = reader.head(&mut buffer, &mut shapes, |_| {})?;
             }
             while head.is_some()
                 && let Some(piece) = reader.body(&mut buffer)?
@@ -254,10 +271,10 @@ mod tests {
         for body in ["Content-Length: 2\r\n\r\nok", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"]
         {
             let text = format!("HTTP/1.1 200 OK\r\n{body}");
-            let mut reader = ResponseReader::default();
+            let (mut reader, mut shapes) = (ResponseReader::default(), Shapes::default());
             reader.expect(false);
             let mut buffer = BytesMut::from(text.as_bytes());
-            assert!(reader.head(&mut buffer, |_| {}).unwrap().is_some());
+            assert!(reader.head(&mut buffer, &mut shapes, |_| {}).unwrap().is_some());
             assert!(!reader.has_ended());
             assert!(matches!(reader.body(&mut buffer), Ok(Some(Piece::Data(data))) if data == "ok"));
             assert!(reader.has_ended() && buffer.is_empty());

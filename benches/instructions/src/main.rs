@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use capture::cache_status::cache_status;
 use capture::redact::Redactor;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http1::{RequestGuard, RequestLimits, ResponseGuard, ResponseReader};
+use http1::{RequestGuard, RequestLimits, ResponseGuard, ResponseReader, Shapes};
 use record::{Field, RecordView, RecordWriter};
 use routes::{Catalogue, RouteTable};
 use std::hint::black_box;
@@ -74,7 +74,7 @@ fn work(part: &str) -> Box<dyn FnMut()> {
             })
         }
         "response-read" => {
-            let mut reader = ResponseReader::default();
+            let (mut reader, mut shapes) = (ResponseReader::default(), Shapes::default());
             // Many answers in one block, as a worker reads them.
             let block = RESPONSE.repeat(100);
             let mut buffer = BytesMut::new();
@@ -83,7 +83,7 @@ fn work(part: &str) -> Box<dyn FnMut()> {
                     buffer.extend_from_slice(&block);
                 }
                 reader.expect(false);
-                black_box(reader.head(&mut buffer, |_| {}).expect("it is valid").expect("it is whole"));
+                black_box(reader.head(&mut buffer, &mut shapes, |_| {}).expect("it is valid").expect("it is whole"));
                 black_box(reader.body(&mut buffer).expect("it is valid").expect("it is there"));
             })
         }

@@ -1,6 +1,7 @@
-//! What a worker's connections to one upstream read into and write from.
+//! What a worker's connections to one upstream read into and write from, and have in common.
 
 use super::super::UpstreamIo;
+use crate::http1::Shapes;
 use bytes::BytesMut;
 use std::cell::RefCell;
 use std::future::Future;
@@ -24,6 +25,8 @@ const MOST_KEPT: usize = 64 * 1024;
 pub(in crate::proxy::upstream) struct Buffers {
     block: RefCell<BytesMut>,
     head: RefCell<Vec<u8>>,
+    /// What its answers look like.
+    pub(super) shapes: RefCell<Shapes>,
 }
 
 impl Buffers {

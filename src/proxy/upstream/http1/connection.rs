@@ -289,7 +289,8 @@ impl State {
                         expectation.is_wanted();
                     }
                 };
-                match self.reader.head(&mut self.come, interim) {
+                let read = self.reader.head(&mut self.come, &mut self.buffers.shapes.borrow_mut(), interim);
+                match read {
                     Ok(None) => {}
                     Ok(Some(head)) => {
                         self.is_kept = head.keeps_alive && !self.reader.is_endless();
