@@ -8,12 +8,14 @@ use super::meaning;
 use super::options::OddPaths;
 use crate::capture::{Call, ClientLimit, ClientTable, Lane};
 use crate::record::ErrorType;
-use futures_util::future::{Either, Ready, ready};
 use http::{Method, Response, StatusCode};
 use hyper::service::Service;
+use pin_project_lite::pin_project;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 /// What one source lets pass.
 #[derive(Clone, Debug)]
@@ -106,12 +108,42 @@ where
 {
     type Response = Response<ResponseBody>;
     type Error = ForwardError;
-    type Future = Either<Ready<Result<Self::Response, ForwardError>>, S::Future>;
+    type Future = Admitted<S::Future>;
 
     fn call(&self, call: Call) -> Self::Future {
         match self.judge(&call) {
-            Ok(()) => Either::Right(self.inner.call(call)),
-            Err(refusal) => Either::Left(ready(Err(refusal))),
+            Ok(()) => Admitted::Through { future: self.inner.call(call) },
+            Err(refusal) => Admitted::Refused { error: Some(refusal) },
+        }
+    }
+}
+
+pin_project! {
+    /// The inner service's future, or why the request does not get there.
+    #[project = Project]
+    pub(super) enum Admitted<F> {
+        Through {
+            #[pin]
+            future: F,
+        },
+        Refused {
+            error: Option<ForwardError>,
+        },
+    }
+}
+
+impl<F> Future for Admitted<F>
+where
+    F: Future<Output = Result<Response<ResponseBody>, ForwardError>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Project::Through { future } => future.poll(context),
+            Project::Refused { error } => {
+                Poll::Ready(Err(error.take().expect("a future is not polled after it was ready")))
+            }
         }
     }
 }

@@ -1,12 +1,17 @@
 //! The innermost service: sends the request to the upstream and hands back its response.
+//!
+//! Most requests find a connection of HTTP/1.1 that is ready: they are written to it at once, and
+//! their future is small, since it is moved through all layers. What else there is to do for a
+//! request is in [`attempts`], in a future on the heap.
 
+use super::attempts;
 use super::body::{Coming, RequestBody, ResponseBody, UpstreamBody, arm, is_past_deadline};
 use super::error::ForwardError;
-use super::expect::{Expectation, Held};
+use super::expect::Expectation;
 use super::headers::{ForwardedFields, prepare_request, prepare_response};
 use super::options::{Limits, SourceOptions};
 use super::upgrade::{self, Tunnel};
-use super::upstream::{Lease, Pool, Sender, UpstreamError, UpstreamShared};
+use super::upstream::{Connection, Lease, Pool, UpstreamError, UpstreamShared};
 use crate::capture::{Account, Call};
 use crate::metrics::LaneStats;
 use crate::record::ErrorType;
@@ -14,22 +19,18 @@ use crate::timer::Timers;
 use http::header::{HOST, HeaderValue};
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
-
-/// Attempts of a request that HTTP/2 upstreams refuse unprocessed.
-const MOST_REFUSALS: u32 = 3;
 
 /// Where one source's requests go, on one worker.
 #[derive(Debug)]
 pub struct Target {
-    pool: Rc<Pool>,
-    limits: Rc<Limits>,
-    timers: Rc<Timers>,
+    pub(super) pool: Rc<Pool>,
+    pub(super) limits: Rc<Limits>,
+    pub(super) timers: Rc<Timers>,
     host: Option<HeaderValue>,
     path_prefix: String,
 }
@@ -100,20 +101,29 @@ fn strip_prefix<'a>(target: &'a str, prefix: &str) -> Option<&'a str> {
     (prefix.is_empty() || rest.is_empty() || rest.starts_with(['/', '?'])).then_some(rest)
 }
 
-/// Sends the request on and returns the response, its body still to come.
+/// A request that is ready for any connection.
+pub(super) struct Prepared {
+    pub(super) request: Request<RequestBody>,
+    pub(super) account: Rc<Account>,
+    pub(super) target: Rc<Target>,
+    /// The protocol that is asked for instead of HTTP.
+    pub(super) wish: Option<HeaderValue>,
+    /// Whether the client waits for `100 Continue`.
+    pub(super) expects: bool,
+}
+
+/// Sends the request on; the future gives the response, its body still to come.
 ///
 /// A request is sent a second time only where nothing of it can have been processed: the
 /// kept connection was already closed when it was to be written, or an HTTP/2 upstream said
 /// so (`REFUSED_STREAM`, or a GOAWAY that names an earlier stream) and there was no body.
-/// Dropped, it closes the upstream connection that it used, or resets its stream.
-///
-/// # Errors
-/// [`ForwardError`]; what goes on record is also noted in the account.
-pub(super) async fn forward(
-    target: &Target,
-    fields: &ForwardedFields,
-    call: Call,
-) -> Result<Response<ResponseBody>, ForwardError> {
+/// Dropped, the future closes the upstream connection that it used, or resets its stream.
+pub(super) fn forward(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> Forwarding {
+    let begun = prepare(target, fields, call).and_then(begin);
+    begun.unwrap_or_else(|error| Forwarding::Failed(Some(error)))
+}
+
+fn prepare(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> Result<Prepared, ForwardError> {
     let Call { request, account, peer, source, .. } = call;
     let uri = target.rewrite(request.uri())?;
     let trusted = source.trusts(&peer);
@@ -126,78 +136,146 @@ pub(super) async fn forward(
     if let Some(protocol) = &wish {
         upgrade::write(request.headers_mut(), protocol.clone());
     }
+    Ok(Prepared { request, account, target: Rc::clone(target), wish, expects })
+}
 
-    let mut refusals = 0;
-    let mut is_again = false;
-    loop {
-        let mut lease = match &wish {
-            None => match target.pool.ready() {
-                Some(lease) => lease,
-                // Boxed, as below: requests that find a connection are not to carry the space.
-                None => Box::pin(target.pool.acquire()).await?,
-            },
-            Some(_) => Box::pin(target.pool.acquire_for_upgrade()).await?,
-        };
-        address(target, &lease, &mut request, is_again)?;
-        is_again = true;
-        let expectation = expects.then(|| hold_back(target, &lease, &mut request)).flatten();
-        let spare = if lease.is_http2() { spare(&request) } else { None };
-        account.upstream_attempt(&lease.endpoint().address, lease.reached());
-        arm(&account, &target.limits, target.limits.response_timeout);
-        let sent = Instant::now();
-        match send(&mut lease, request, expectation.as_ref(), &account).await {
-            Sent::Response(response) => {
-                account.upstream_answered(sent.elapsed().as_micros() as u64);
-                let answer = Answer { response, lease, account, wish, expectation };
-                return accept(target, answer);
+/// Sends it over a connection of HTTP/1.1 that is ready, if there is one: that is all that most
+/// requests need, and their future carries no more than the connection. The others get one of
+/// their own.
+fn begin(prepared: Prepared) -> Result<Forwarding, ForwardError> {
+    let attempts =
+        |prepared, lease, is_again| Forwarding::Attempts(Box::pin(attempts::run(prepared, lease, is_again)));
+    if prepared.wish.is_some() || prepared.expects {
+        return Ok(attempts(prepared, None, false));
+    }
+    let Some(mut lease) = prepared.target.pool.ready() else { return Ok(attempts(prepared, None, false)) };
+    if lease.is_http2() {
+        return Ok(attempts(prepared, Some(lease), false));
+    }
+    let Prepared { mut request, account, target, .. } = prepared;
+    address(&target, &lease, &mut request, false)?;
+    account.upstream_attempt(&lease.endpoint().address, lease.reached());
+    arm(&account, &target.limits, target.limits.response_timeout);
+    let sent = Instant::now();
+    let connection = lease.http1().expect("one of HTTP/2 was handed over above");
+    Ok(match connection.start(request, None) {
+        Ok(()) => Forwarding::Sent(Some(Sending { lease, account, target, sent })),
+        Err(request) => {
+            account.upstream_untouched();
+            target.pool.count_retry();
+            drop(lease);
+            let prepared = Prepared { request: *request, account, target, wish: None, expects: false };
+            attempts(prepared, None, true)
+        }
+    })
+}
+
+/// What comes of a request.
+pub(super) enum Forwarding {
+    /// It is under way over HTTP/1.1.
+    Sent(Option<Sending>),
+    /// It needs a new connection, or more than one attempt, or HTTP/2, or another protocol.
+    Attempts(Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, ForwardError>>>>),
+    /// Nothing.
+    Failed(Option<ForwardError>),
+}
+
+/// A request that an upstream connection of HTTP/1.1 has taken.
+pub(super) struct Sending {
+    lease: Lease,
+    account: Rc<Account>,
+    target: Rc<Target>,
+    sent: Instant,
+}
+
+impl Future for Forwarding {
+    type Output = Result<Response<ResponseBody>, ForwardError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Sent(sending) => {
+                let mut under_way = sending.take().expect("a future is not polled after it was ready");
+                let head = match under_way.poll_head(context) {
+                    Poll::Ready(head) => head,
+                    Poll::Pending => {
+                        *sending = Some(under_way);
+                        return Poll::Pending;
+                    }
+                };
+                let Sending { lease, account, target, sent } = under_way;
+                Poll::Ready(match head {
+                    Sent::Response(response) => {
+                        account.upstream_answered(sent.elapsed().as_micros() as u64);
+                        accept(&target, Answer { response, lease, account, wish: None, expectation: None })
+                    }
+                    Sent::Failed(error) => Err(broken(&lease, &account, error)),
+                    Sent::TimedOut => Err(late(&target, &lease, &account)),
+                })
             }
-            Sent::Untouched(again) if lease.is_reused() => {
-                account.upstream_untouched();
-                target.pool.count_retry();
-                request = *again;
-            }
-            Sent::Untouched(_) => {
-                account.upstream_untouched();
-                lease.failed();
-                let source = std::io::ErrorKind::ConnectionReset.into();
-                let authority = lease.endpoint().address.to_string();
-                return Err(ForwardError::Connect { authority, source });
-            }
-            Sent::Failed(error) => {
-                if let Some(error) = account.error() {
-                    return Err(ForwardError::RequestBody(error));
-                }
-                if is_refusal(&error)
-                    && refusals < MOST_REFUSALS
-                    && let Some(spare) = spare
-                {
-                    refusals += 1;
-                    account.upstream_untouched();
-                    target.pool.count_retry();
-                    request = spare;
-                    continue;
-                }
-                lease.failed();
-                return Err(ForwardError::Upstream(error));
-            }
-            Sent::TimedOut if is_past_deadline(&account, &target.limits) => {
-                return Err(ForwardError::Deadline);
-            }
-            Sent::TimedOut if account.is_waiting_for_client() => {
-                account.fail(ErrorType::ClientTimeout);
-                return Err(ForwardError::RequestBody(ErrorType::ClientTimeout));
-            }
-            Sent::TimedOut => {
-                lease.failed();
-                return Err(ForwardError::ResponseTimeout);
+            Self::Attempts(attempts) => attempts.as_mut().poll(context),
+            Self::Failed(error) => {
+                Poll::Ready(Err(error.take().expect("a future is not polled after it was ready")))
             }
         }
     }
 }
 
+impl Sending {
+    #[inline]
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Sent> {
+        let connection = self.lease.http1().expect("requests are under way over HTTP/1.1 only");
+        poll_http1(connection, &self.account, context)
+    }
+}
+
+/// What came of a request that a connection has taken.
+pub(super) enum Sent {
+    Response(Response<Coming>),
+    Failed(UpstreamError),
+    TimedOut,
+}
+
+/// Waits for the head of an answer over HTTP/1.1, no longer than the exchange's timer allows.
+pub(super) fn poll_http1(
+    connection: &mut Connection,
+    account: &Account,
+    context: &mut Context<'_>,
+) -> Poll<Sent> {
+    match connection.poll_head(context) {
+        Poll::Ready(Ok(response)) => {
+            let has_length = connection.size_hint().exact().is_some();
+            Poll::Ready(Sent::Response(response.map(|()| Coming::Http1 { has_length })))
+        }
+        Poll::Ready(Err(error)) => Poll::Ready(Sent::Failed(error)),
+        Poll::Pending => account.timer().poll(context).map(|()| Sent::TimedOut),
+    }
+}
+
+/// The upstream broke off, unless it was the request's own body that did.
+pub(super) fn broken(lease: &Lease, account: &Account, error: UpstreamError) -> ForwardError {
+    if let Some(error) = account.error() {
+        return ForwardError::RequestBody(error);
+    }
+    lease.failed();
+    ForwardError::Upstream(error)
+}
+
+/// Who has let the time pass: the client, the upstream, or both together.
+pub(super) fn late(target: &Target, lease: &Lease, account: &Account) -> ForwardError {
+    if is_past_deadline(account, &target.limits) {
+        return ForwardError::Deadline;
+    }
+    if account.is_waiting_for_client() {
+        account.fail(ErrorType::ClientTimeout);
+        return ForwardError::RequestBody(ErrorType::ClientTimeout);
+    }
+    lease.failed();
+    ForwardError::ResponseTimeout
+}
+
 /// Gives the request the form that the connection's address and version want: with several
 /// addresses each has its own Host, and HTTP/2 has it in the target instead.
-fn address(
+pub(super) fn address(
     target: &Target,
     lease: &Lease,
     request: &mut Request<RequestBody>,
@@ -235,109 +313,20 @@ fn address(
     Ok(())
 }
 
-/// Passes an expectation on, where the upstream's HTTP/1.1 can answer it.
-fn hold_back(target: &Target, lease: &Lease, request: &mut Request<RequestBody>) -> Option<Rc<Expectation>> {
-    if lease.is_http2() {
-        request.body_mut().hold(None);
-        return None;
-    }
-    let expectation = Expectation::pass_on(request);
-    request.body_mut().hold(Some(Held::new(Rc::clone(&expectation), target.timers.timer())));
-    Some(expectation)
-}
-
-/// A copy of a request that has no body, in case the upstream refuses it unprocessed.
-fn spare(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    if !http_body::Body::is_end_stream(request.body()) {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::empty());
-    request.method().clone_into(copy.method_mut());
-    request.uri().clone_into(copy.uri_mut());
-    *copy.version_mut() = request.version();
-    request.headers().clone_into(copy.headers_mut());
-    Some(copy)
-}
-
-/// Whether an HTTP/2 upstream says that it has not processed the request (RFC 9113 §8.7).
-fn is_refusal(error: &UpstreamError) -> bool {
-    let UpstreamError::Http2(error) = error else { return false };
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-            // Streams that a GOAWAY covers do not end with it.
-            return error.is_remote() && (refused || error.is_go_away());
-        }
-        cause = error.source();
-    }
-    false
-}
-
-enum Sent {
-    Response(Response<Coming>),
-    /// Nothing of the request was written.
-    Untouched(Box<Request<RequestBody>>),
-    Failed(UpstreamError),
-    TimedOut,
-}
-
-async fn send(
-    lease: &mut Lease,
-    request: Request<RequestBody>,
-    expectation: Option<&Rc<Expectation>>,
-    account: &Rc<Account>,
-) -> Sent {
-    match lease.sender() {
-        Sender::Http1(connection) => {
-            if let Err(request) = connection.start(request, expectation) {
-                return Sent::Untouched(request);
-            }
-            poll_fn(|context| match connection.poll_head(context) {
-                Poll::Ready(Ok(response)) => {
-                    let has_length = connection.size_hint().exact().is_some();
-                    Poll::Ready(Sent::Response(response.map(|()| Coming::Http1 { has_length })))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready(Sent::Failed(error)),
-                Poll::Pending => account.timer().poll(context).map(|()| Sent::TimedOut),
-            })
-            .await
-        }
-        // Boxed: requests over HTTP/1.1 are not to carry the space.
-        Sender::Http2(connection) => {
-            Box::pin(wait(connection.sender.try_send_request(request), account)).await
-        }
-    }
-}
-
-async fn wait(
-    response: impl Future<
-        Output = Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<RequestBody>>>,
-    >,
-    account: &Rc<Account>,
-) -> Sent {
-    let mut response = std::pin::pin!(response);
-    poll_fn(|context| match response.as_mut().poll(context) {
-        Poll::Ready(Ok(response)) => Poll::Ready(Sent::Response(response.map(Coming::Http2))),
-        Poll::Ready(Err(mut error)) => Poll::Ready(match error.take_message() {
-            Some(request) => Sent::Untouched(Box::new(request)),
-            None => Sent::Failed(error.into_error().into()),
-        }),
-        Poll::Pending => account.timer().poll(context).map(|()| Sent::TimedOut),
-    })
-    .await
-}
-
 /// A response's head with all that belongs to it.
-struct Answer {
-    response: Response<Coming>,
-    lease: Lease,
-    account: Rc<Account>,
-    wish: Option<HeaderValue>,
-    expectation: Option<Rc<Expectation>>,
+pub(super) struct Answer {
+    pub(super) response: Response<Coming>,
+    pub(super) lease: Lease,
+    pub(super) account: Rc<Account>,
+    pub(super) wish: Option<HeaderValue>,
+    pub(super) expectation: Option<Rc<Expectation>>,
 }
 
-fn accept(target: &Target, answer: Answer) -> Result<Response<ResponseBody>, ForwardError> {
+/// Makes the client's response of an upstream's answer.
+///
+/// # Errors
+/// [`ForwardError::Switched`].
+pub(super) fn accept(target: &Target, answer: Answer) -> Result<Response<ResponseBody>, ForwardError> {
     let Answer { mut response, mut lease, account, wish, expectation } = answer;
     if matches!(response.status().as_u16(), 502..=504) {
         lease.failed()

@@ -47,7 +47,7 @@ where
         match wait {
             Some(wait) => {
                 call.account.begin_wait();
-                GateFuture::Waiting { wait, call: Some(call), inner: Rc::clone(&self.inner) }
+                GateFuture::Waiting { wait, call: Some(Box::new(call)), inner: Rc::clone(&self.inner) }
             }
             None => {
                 call.source.count_not_recordable();
@@ -68,7 +68,7 @@ pin_project! {
         },
         Waiting {
             wait: CommitWait,
-            call: Option<Call>,
+            call: Option<Box<Call>>,
             inner: Rc<S>,
         },
         Refused,
@@ -90,7 +90,7 @@ where
                     let call = call.take().expect("a future is not polled after it was ready");
                     call.account.end_wait();
                     match committed {
-                        Committed::OnDisk => Self::Through { future: inner.call(call) },
+                        Committed::OnDisk => Self::Through { future: inner.call(*call) },
                         Committed::InDoubt => {
                             call.source.count_not_recordable();
                             Self::Refused

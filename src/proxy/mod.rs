@@ -5,6 +5,7 @@
 //! body, or allocates for the sake of being a layer.
 
 mod admit;
+mod attempts;
 mod body;
 mod error;
 mod expect;
@@ -65,25 +66,24 @@ pub fn stack<F: FindSource + Clone>(
         .layer(layer_fn(|inner| Gate::new(Rc::clone(lane), inner)))
         // Innermost: headers, pool, upstream.
         .service(CallFn(move |call: Call| {
-            let (targets, fields) = (Rc::clone(&targets), Rc::clone(&fields));
-            panic_if_told(&call, "/panics/at/once");
-            async move {
-                panic_if_told(&call, "/panics");
-                let found = call.index.and_then(|index| targets.get(index));
-                let (_, target) = found.expect("requests without a source are refused before");
-                forward::forward(target, &fields, call).await
-            }
+            let found = call.index.and_then(|index| targets.get(index));
+            let (_, target) = found.expect("requests without a source are refused before");
+            send_on(target, &fields, call)
         }))
 }
 
+#[cfg(not(test))]
+use forward::forward as send_on;
+
 /// Where a test of the whole gateway lets the stack panic.
 #[cfg(test)]
-fn panic_if_told(call: &Call, path: &str) {
-    assert_ne!(call.request.uri().path(), path, "told to by a test");
+fn send_on(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> forward::Forwarding {
+    match call.request.uri().path() {
+        "/panics/at/once" => panic!("told to by a test"),
+        "/panics" => forward::Forwarding::Attempts(Box::pin(async { panic!("told to by a test") })),
+        _ => forward::forward(target, fields, call),
+    }
 }
-
-#[cfg(not(test))]
-fn panic_if_told(_call: &Call, _path: &str) {}
 
 /// A service made of a function.
 #[derive(Clone, Copy, Debug)]

@@ -64,7 +64,8 @@ pub(super) async fn serve(
         Some(Err((how, socket))) => {
             entrance.stats.handshake(how);
             if let Some(socket) = socket {
-                tell_to_use_tls(&worker, socket).await;
+                // Boxed: what few connections need is no part of what each is made of.
+                Box::pin(tell_to_use_tls(&worker, socket)).await;
                 let refusal = Refusal {
                     start: now,
                     status: 400,

@@ -9,7 +9,7 @@ use super::site::{Listener, Site};
 use super::socket::ClientStream;
 use super::stall::LocalExecutor;
 use super::streams::Lost;
-use super::tunnel;
+use super::tunnel::{self, Leaving};
 use super::worker::Worker;
 use crate::capture::{CLIENT_CLOSED_REQUEST, Peer, Refusal};
 use crate::http1::{Fault, RequestGuard, RequestLimits};
@@ -90,12 +90,7 @@ pub(super) async fn serve(
             // streams. (One in the future itself ends the task of its stream alone.) What the
             // exchange has touched on the way has closed its account while it unwound.
             let response = catch_unwind(AssertUnwindSafe(|| service.call(request)));
-            let tunnels = tunnels.clone();
-            async move {
-                let Ok(response) = response else { return Err(Panicked) };
-                let Ok(response) = response.await;
-                Ok(tunnels.divert(response, guard))
-            }
+            Leaving::new(response.map_err(|_| Panicked), tunnels.clone(), guard)
         })
     };
     let guard = (!is_http2).then(|| {
@@ -189,7 +184,8 @@ pub(super) async fn serve(
         {
             // The connection has left HTTP; its exchange ends with the tunnel.
             let parts = connection.into_parts();
-            tunnel.run(parts.io.into_inner(), parts.read_buf).await;
+            // Boxed: what no other connection needs is no part of what each is made of.
+            Box::pin(tunnel.run(parts.io.into_inner(), parts.read_buf)).await;
         }
         result
     };

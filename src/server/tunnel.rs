@@ -8,10 +8,12 @@ use crate::proxy::{ResponseBody, Tunnel};
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Where the tunnel of a connection waits until its HTTP is over.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +56,45 @@ impl Ready {
     pub(super) async fn run(self, mut client: ClientIo, read: Bytes) {
         client.switch();
         self.tunnel.run(client, read, self.exchange).await;
+    }
+}
+
+pin_project! {
+    /// A response on its way out of the stack, or why there will be none.
+    pub(super) struct Leaving<F, E> {
+        #[pin]
+        response: Option<F>,
+        error: Option<E>,
+        slot: Slot,
+        guard: Option<InExchange>,
+    }
+}
+
+impl<F, E> Leaving<F, E> {
+    pub(super) fn new(response: Result<F, E>, slot: Slot, guard: InExchange) -> Self {
+        let (response, error) = match response {
+            Ok(response) => (Some(response), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { response, error, slot, guard: Some(guard) }
+    }
+}
+
+impl<F, E> Future for Leaving<F, E>
+where
+    F: Future<Output = Result<Response<RecordedBody<ResponseBody>>, Infallible>>,
+{
+    type Output = Result<Response<Guarded>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Err(error));
+        }
+        let response = this.response.as_pin_mut().expect("there is a response or an error");
+        let Ok(response) = ready!(response.poll(context));
+        let guard = this.guard.take().expect("a future is not polled after it was ready");
+        Poll::Ready(Ok(this.slot.divert(response, guard)))
     }
 }
 
