@@ -38,14 +38,25 @@ impl Framing {
         if end == 0 || line.get(end) != Some(&b':') {
             return Err(bad_name(line, end));
         }
-        let (name, value) = (&line[..end], &line[end + 1..]);
+        self.known(&line[..end], &line[end + 1..])?;
+        Ok(end)
+    }
+
+    /// Notes a field whose name is a token and whose value has no control byte but tabs.
+    #[inline(always)]
+    pub(super) fn known(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         match name.len() {
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value)?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value)?,
             _ => {}
         }
-        Ok(end)
+        Ok(())
+    }
+
+    /// Whether a field of this name may say anything here.
+    pub(super) fn is_of(name: &[u8]) -> bool {
+        matches!(name.len(), 7 | 14 | 17)
     }
 
     #[inline(never)]

@@ -42,6 +42,12 @@ impl Lines {
         }
     }
 
+    /// Whether nothing of the head has been looked at.
+    #[inline]
+    pub(super) fn are_new(&self) -> bool {
+        self.seen == 0
+    }
+
     /// Bytes of the lines that were whole.
     pub(super) fn whole(&self) -> usize {
         self.start

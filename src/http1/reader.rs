@@ -65,7 +65,7 @@ impl ResponseReader {
         mut interim: impl FnMut(u16),
     ) -> Result<Option<ResponseHead>, Fault> {
         loop {
-            match self.guard.next(buffer)? {
+            match self.guard.next_of(buffer, Some(shapes.expected()))? {
                 Part::Head(length) => match self.guard.status_line().status {
                     101 | 200.. => {
                         return self.make_head(buffer.split_to(length).freeze(), shapes).map(Some);
@@ -84,7 +84,7 @@ impl ResponseReader {
     fn make_head(&self, bytes: Bytes, shapes: &mut Shapes) -> Result<ResponseHead, Fault> {
         let line = self.guard.status_line();
         let fields = self.guard.fields();
-        let headers = match shapes.copy(&bytes, fields) {
+        let headers = match shapes.copy(&bytes, fields, self.guard.was_expected()) {
             Some(headers) => headers.map_err(|_| Fault::Control)?,
             None => {
                 let headers = read_fields(&bytes, fields)?;

@@ -4,6 +4,7 @@ use super::chunked::Chunked;
 use super::fault::Fault;
 use super::fields::{Framing, Length};
 use super::lines::Lines;
+use super::names::Names;
 use super::target::request_line;
 
 /// How large a head may be.
@@ -24,6 +25,8 @@ pub struct RequestGuard {
     limits: RequestLimits,
     state: State,
     is_mid_head: bool,
+    /// Those of the last head that was read line by line.
+    names: Names,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ impl RequestGuard {
     /// At the beginning of a connection.
     #[must_use]
     pub fn new(limits: RequestLimits) -> Self {
-        Self { limits, state: State::Head(Head::default()), is_mid_head: false }
+        Self { limits, state: State::Head(Head::default()), is_mid_head: false, names: Names::default() }
     }
 
     /// Looks at what has come. `bytes` begins where the last call's answer ended; what it did
@@ -67,7 +70,7 @@ impl RequestGuard {
         while at < bytes.len() {
             let rest = &bytes[at..];
             match &mut self.state {
-                State::Head(head) => match head.advance(rest, self.limits) {
+                State::Head(head) => match head.advance(rest, self.limits, &mut self.names) {
                     Ok(Some((length, next))) => {
                         message = Some(at);
                         at += length;
@@ -120,6 +123,11 @@ impl RequestGuard {
         }
     }
 
+    /// Gives back what is kept for the next head of a connection that has none to come for long.
+    pub fn rest(&mut self) {
+        self.names = Names::default();
+    }
+
     /// Whether a part of a head has come, or a request that is refused from its head on.
     #[must_use]
     pub fn is_mid_head(&self) -> bool {
@@ -153,7 +161,18 @@ impl RequestGuard {
 
 impl Head {
     /// The length of the head and what follows it, once it is whole.
-    fn advance(&mut self, bytes: &[u8], limits: RequestLimits) -> Result<Option<(usize, State)>, Fault> {
+    fn advance(
+        &mut self,
+        bytes: &[u8],
+        limits: RequestLimits,
+        names: &mut Names,
+    ) -> Result<Option<(usize, State)>, Fault> {
+        // Once a head, so that one that comes byte by byte is not begun anew with each of them.
+        if self.lines.are_new()
+            && let Some(read) = Self::advance_at_once(bytes, limits, names)
+        {
+            return Ok(Some(read));
+        }
         loop {
             let line = self.lines.next(bytes)?;
             if self.lines.whole() > limits.head_bytes || line.is_none() && bytes.len() > limits.head_bytes {
@@ -165,31 +184,58 @@ impl Head {
                     // RFC 9112 §2.2: one empty line before a request is forgiven.
                     self.had_empty_line = true;
                 }
-                None => self.is_10 = Some(request_line(line)?.is_10),
+                None => {
+                    self.is_10 = Some(request_line(line)?.is_10);
+                    names.clear();
+                }
                 Some(is_10) if line.is_empty() => {
-                    let next = match self.framing.length(is_10)? {
-                        Length::Exact(length @ 1..) => State::Exact(length),
-                        Length::Chunked => State::Chunked(Chunked::new()),
-                        _ if self.framing.upgrade && !is_10 => State::Undecided,
-                        _ => State::Head(Self::default()),
-                    };
-                    return Ok(Some((self.lines.whole(), next)));
+                    return Ok(Some((self.lines.whole(), behind(&self.framing, is_10)?)));
                 }
                 Some(_) => {
                     self.fields += 1;
                     if self.fields > limits.head_fields {
                         return Err(Fault::TooManyFields);
                     }
-                    self.framing.field(line)?;
+                    let end = self.framing.field(line)?;
+                    // Where there are too many, none is expected.
+                    if names.len() + 1 == self.fields {
+                        names.push(&line[..end]);
+                    }
                 }
             }
         }
+    }
+
+    /// The same, if the head is whole and has these names.
+    #[inline]
+    fn advance_at_once(bytes: &[u8], limits: RequestLimits, names: &Names) -> Option<(usize, State)> {
+        if names.len() == 0 || names.len() > limits.head_fields {
+            return None;
+        }
+        let (line, start) = Names::first_line(bytes)?;
+        let is_10 = request_line(line).ok()?.is_10;
+        let mut framing = Framing::default();
+        let length = names.read(bytes, start, &mut framing, |_| {})?;
+        if length > limits.head_bytes {
+            return None;
+        }
+        Some((length, behind(&framing, is_10).ok()?))
     }
 
     /// Whether more than an empty line has come.
     fn has_begun(&self, bytes: &[u8]) -> bool {
         self.is_10.is_some() || !matches!(bytes, b"" | b"\r" | b"\r\n" | b"\r\n\r")
     }
+}
+
+/// What follows a head (RFC 9112 §6.3).
+fn behind(framing: &Framing, is_10: bool) -> Result<State, Fault> {
+    Ok(match framing.length(is_10)? {
+        Length::Exact(length @ 1..) => State::Exact(length),
+        Length::Chunked => State::Chunked(Chunked::new()),
+        _ if framing.upgrade && !is_10 => State::Undecided,
+        _ => State::Head(Head::default()),
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::chunked::Chunked;
 use super::fault::Fault;
 use super::fields::{Framing, Length};
 use super::lines::Lines;
+use super::names::Names;
 use std::ops::Range;
 
 /// Bytes of a response head.
@@ -27,6 +28,7 @@ pub struct ResponseGuard {
     head: StatusLine,
     /// Kept from one head to the next, so that none of them allocates it.
     fields: Vec<FieldSpan>,
+    was_expected: bool,
 }
 
 /// What comes next of a response, as a number of bytes.
@@ -52,6 +54,12 @@ pub struct FieldSpan {
 }
 
 impl FieldSpan {
+    #[inline]
+    pub(super) fn new(name: Range<usize>, value: Range<usize>) -> Self {
+        let place = |range: Range<usize>| (range.start as u32, range.end as u32);
+        Self { name: place(name), value: place(value) }
+    }
+
     /// The name's place.
     #[must_use]
     pub fn name(&self) -> Range<usize> {
@@ -100,12 +108,14 @@ struct Head {
     lines: Lines,
     status: Option<StatusLine>,
     framing: Framing,
+    was_expected: bool,
 }
 
 impl Default for ResponseGuard {
     fn default() -> Self {
         let (head, fields) = Default::default();
-        Self { state: State::Idle, to_head: false, interim: 0, is_chunked: false, head, fields }
+        let (to_head, is_chunked, was_expected) = (false, false, false);
+        Self { state: State::Idle, to_head, interim: 0, is_chunked, head, fields, was_expected }
     }
 }
 
@@ -128,11 +138,17 @@ impl ResponseGuard {
     /// What is wrong with the bytes. After a fault it is the same fault for ever.
     #[inline]
     pub fn next(&mut self, bytes: &[u8]) -> Result<Part, Fault> {
+        self.next_of(bytes, None)
+    }
+
+    /// The same, where a head is expected to have these names.
+    #[inline]
+    pub(super) fn next_of(&mut self, bytes: &[u8], expected: Option<&Names>) -> Result<Part, Fault> {
         if bytes.is_empty() {
             return Ok(Part::More);
         }
         let part = match &mut self.state {
-            State::Head(head) => match head.advance(bytes, &mut self.fields) {
+            State::Head(head) => match head.advance(bytes, &mut self.fields, expected) {
                 Ok(Some(length)) => self.behind().map(|()| Part::Head(length)),
                 Ok(None) => Ok(Part::More),
                 Err(fault) => Err(fault),
@@ -180,6 +196,7 @@ impl ResponseGuard {
     /// What follows a whole head (RFC 9112 §6.3).
     fn behind(&mut self) -> Result<(), Fault> {
         let State::Head(head) = &self.state else { return Ok(()) };
+        self.was_expected = head.was_expected;
         self.head = head.status.ok_or(Fault::StatusLine)?;
         let status = self.head.status;
         let length = head.framing.length(self.head.is_10)?;
@@ -217,6 +234,11 @@ impl ResponseGuard {
     #[must_use]
     pub fn fields(&self) -> &[FieldSpan] {
         &self.fields
+    }
+
+    /// Whether the last whole head had the names that were expected.
+    pub(super) fn was_expected(&self) -> bool {
+        self.was_expected
     }
 
     /// Whether no answer is due: the last one has ended, or none was asked for.
@@ -259,7 +281,19 @@ impl ResponseGuard {
 
 impl Head {
     /// The length of the head, once it is whole.
-    fn advance(&mut self, bytes: &[u8], fields: &mut Vec<FieldSpan>) -> Result<Option<usize>, Fault> {
+    fn advance(
+        &mut self,
+        bytes: &[u8],
+        fields: &mut Vec<FieldSpan>,
+        expected: Option<&Names>,
+    ) -> Result<Option<usize>, Fault> {
+        // Once a head, so that one that comes byte by byte is not begun anew with each of them.
+        if self.lines.are_new()
+            && let Some(names) = expected
+            && let Some(length) = self.advance_at_once(bytes, fields, names)
+        {
+            return Ok(Some(length));
+        }
         loop {
             let start = self.lines.whole();
             let line = self.lines.next(bytes)?;
@@ -280,6 +314,23 @@ impl Head {
                 fields.push(span(start, end, line));
             }
         }
+    }
+}
+
+impl Head {
+    /// The length of the head, if it is whole and has these names.
+    #[inline]
+    fn advance_at_once(&mut self, bytes: &[u8], fields: &mut Vec<FieldSpan>, names: &Names) -> Option<usize> {
+        let (line, start) = Names::first_line(bytes)?;
+        let status = status_line(line).ok()?;
+        let mut framing = Framing::default();
+        fields.clear();
+        let length = names.read(bytes, start, &mut framing, |field| fields.push(field))?;
+        if length > HEAD_BYTES {
+            return None;
+        }
+        (self.status, self.framing, self.was_expected) = (Some(status), framing, true);
+        Some(length)
     }
 }
 

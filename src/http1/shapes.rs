@@ -4,40 +4,49 @@
 //! a name, allocating it and finding its place in a map takes more than all else that is done to
 //! a field; copying a map that has the names already takes a tenth of it.
 
+use super::names::Names;
 use super::response::FieldSpan;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderValue, InvalidHeaderValue};
 
 /// Kinds of answers that are known at once, told apart by their number of fields.
 const KINDS: usize = 8;
-/// Answers with more fields are read field by field.
-const MOST_FIELDS: usize = 48;
 
 /// The shapes of the last answers. A shape is learned when it comes a second time, so that
 /// answers which are all different cost a comparison and a copy of their names.
 #[derive(Debug, Default)]
 pub struct Shapes {
     kinds: [Shape; KINDS],
+    /// Of the last answer.
+    latest: usize,
 }
 
 #[derive(Debug, Default)]
 struct Shape {
-    /// Lengths of the names, and the names as they were sent, one behind the other.
-    lengths: Vec<u16>,
-    names: Vec<u8>,
+    names: Names,
     /// All names with empty values, in their order; empty until it is learned.
     map: HeaderMap,
 }
 
 impl Shapes {
-    /// The map of this head, if it has the names of one before and none of them twice.
+    /// What the next answer is expected to have: what the last one had.
+    pub(super) fn expected(&self) -> &Names {
+        &self.kinds[self.latest].names
+    }
+
+    /// The map of this head, if it has the names of one before and none of them twice. `is_expected`:
+    /// it is known to have those that were expected.
     pub(super) fn copy(
-        &self,
+        &mut self,
         head: &Bytes,
         fields: &[FieldSpan],
-    ) -> Option<Result<HeaderMap, http::header::InvalidHeaderValue>> {
-        let shape = &self.kinds[fields.len() % KINDS];
-        if shape.map.len() != fields.len() || !shape.is_of(head, fields) {
+        is_expected: bool,
+    ) -> Option<Result<HeaderMap, InvalidHeaderValue>> {
+        if !is_expected {
+            self.latest = fields.len() % KINDS;
+        }
+        let shape = &self.kinds[self.latest];
+        if shape.map.len() != fields.len() || !is_expected && !shape.names.are_of(head, fields) {
             return None;
         }
         let mut map = shape.map.clone();
@@ -52,47 +61,23 @@ impl Shapes {
 
     /// Notes the names of a head that [`Self::copy`] did not know, with the map made of it.
     pub(super) fn note(&mut self, head: &[u8], fields: &[FieldSpan], map: &HeaderMap) {
-        if fields.is_empty() || fields.len() > MOST_FIELDS {
-            return;
-        }
         let shape = &mut self.kinds[fields.len() % KINDS];
-        // Where a name is there twice, values do not stand in the order of their fields.
-        if shape.map.is_empty() && map.keys_len() == fields.len() && shape.is_of(head, fields) {
-            shape.map = map.clone();
-            // The values of this answer are not to be kept.
-            shape.map.values_mut().for_each(|value| *value = HeaderValue::from_static(""));
+        if shape.names.are_of(head, fields) {
+            // Where a name is there twice, values do not stand in the order of their fields.
+            if map.keys_len() == fields.len() {
+                shape.map = map.clone();
+                // The values of this answer are not to be kept.
+                shape.map.values_mut().for_each(|value| *value = HeaderValue::from_static(""));
+            }
             return;
         }
         shape.map = HeaderMap::new();
         shape.names.clear();
-        shape.lengths.clear();
         for field in fields {
-            let name = &head[field.name()];
-            shape.names.extend_from_slice(name);
-            shape.lengths.push(u16::try_from(name.len()).unwrap_or(u16::MAX));
-        }
-    }
-}
-
-impl Shape {
-    /// Whether the fields have these names, written in this way and order.
-    fn is_of(&self, head: &[u8], fields: &[FieldSpan]) -> bool {
-        if self.lengths.len() != fields.len() {
-            return false;
-        }
-        let mut names = &self.names[..];
-        for (field, &length) in fields.iter().zip(&self.lengths) {
-            let place = field.name();
-            if place.len() != usize::from(length) {
-                return false;
+            if !shape.names.push(&head[field.name()]) {
+                return;
             }
-            let Some((name, rest)) = names.split_at_checked(place.len()) else { return false };
-            if head[place] != *name {
-                return false;
-            }
-            names = rest;
         }
-        true
     }
 }
 

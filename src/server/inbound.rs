@@ -102,6 +102,9 @@ impl Inbound {
 
     /// Takes back what went on and was not used; it goes on again before the rest.
     pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        if let Some(guard) = &mut self.guard {
+            guard.rest();
+        }
         if bytes.is_empty() {
             return;
         }
