@@ -8,7 +8,6 @@
 //! ends with a blank. A head read here is one that the guards would let through, with its fields in
 //! the same places. What is not read here may be so too, or odd, or not whole: they read it then.
 
-use super::fault::Fault;
 use super::fields::Framing;
 use super::response::FieldSpan;
 use super::scan::control;
@@ -109,6 +108,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Fault;
     use super::super::{RequestGuard, RequestLimits, ResponseGuard, ResponseReader, Shapes, StatusLine};
     use super::*;
     use bytes::BytesMut;
