@@ -25,15 +25,16 @@ def tree(pid):
     return out
 
 def cpu(pids):
-    """(total ns by schedstat over all live threads, user ticks, sys ticks by /proc/PID/stat)"""
-    ns = u = s = 0
+    """(total ns by schedstat over all live threads, user ticks, sys ticks by /proc/PID/stat, ns of threads named worker-N)"""
+    ns = u = s = w = 0
     for p in pids:
         try:
             f = open(f"/proc/{p}/stat").read().rsplit(")", 1)[1].split(); u += int(f[11]); s += int(f[12])
             for t in os.listdir(f"/proc/{p}/task"):
-                ns += int(open(f"/proc/{p}/task/{t}/schedstat").read().split()[0])
+                here = int(open(f"/proc/{p}/task/{t}/schedstat").read().split()[0]); ns += here
+                if open(f"/proc/{p}/task/{t}/comm").read().startswith("worker-"): w += here
         except OSError: pass
-    return ns, u, s
+    return ns, u, s, w
 
 def rss(pids):
     kb = pss = 0
@@ -197,7 +198,7 @@ def measure(t, mode, a):
     foreign = (busy() - b0 - (own() - o0) - (c1[0] - c0[0]) / 1e9 - (u1[0] - u0[0]) / 1e9) / wall   # cores used by others meanwhile
     time.sleep(a.settle); c2 = cpu(pids)                     # background flusher's remaining work counts too
     n = max(r["n"], 1); us = (c2[0] - c0[0]) / 1e3 / n; ut, stt = c2[1] - c0[1], c2[2] - c0[2]
-    r.update(cpu_us=us, cpu_stat_us=(ut + stt) * 1e6 / TICK / n, user_frac=ut / max(ut + stt, 1), cores=(c1[0] - c0[0]) / 1e9 / wall, up_us=(u1[0] - u0[0]) / 1e3 / n,
+    r.update(cpu_us=us, worker_us=(c2[3] - c0[3]) / 1e3 / n or us, cpu_stat_us=(ut + stt) * 1e6 / TICK / n, user_frac=ut / max(ut + stt, 1), cores=(c1[0] - c0[0]) / 1e9 / wall, up_us=(u1[0] - u0[0]) / 1e3 / n,
              steal=(s1[0] - s0[0]) / max(s1[1] - s0[1], 1), foreign=foreign, rec=None)
     if a.count and t.counted():
         time.sleep(a.count_wait); r["rec"] = t.lines() / n; r["logMB"] = sum(os.path.getsize(f) for f in glob.glob(t.log + ("" if t.kind == "gateway" else "*"))) / 1e6
@@ -240,7 +241,7 @@ def _closed(s):
 def p20(xs): xs = sorted(xs); return xs[int((len(xs) - 1) * .2)]
 def med(xs): return st.median(xs) if xs else float("nan")
 def table(res, mode, ts, ref):
-    lat = mode.startswith("open"); h = ["target", "req/s", f"req/s vs {ref}", "CPU us/req", "p20", "(min-max)", f"CPU vs {ref}", "p20 vs", "sys %", "cores", "rec/req", "bad", "steal %"]
+    lat = mode.startswith("open"); h = ["target", "req/s", f"req/s vs {ref}", "CPU us/req", "p20", "(min-max)", f"CPU vs {ref}", "p20 vs", "workers us/req", "workers vs", "sys %", "cores", "rec/req", "bad", "steal %"]
     if lat: h[1:3] = ["p50 us", "p99 us", "p99.9 us", "p50 +direct"]
     out = [f"\n### {mode}", "| " + " | ".join(h) + " |", "|" + "---|" * len(h)]
     def col(n, k): return [x[k] for x in res.get((mode, n), []) if x and x.get(k) is not None]
@@ -257,7 +258,11 @@ def table(res, mode, ts, ref):
         else: row += [f"{med(col(t.name, 'rps')):.0f}", ratio(t.name, "rps")]
         rec = col(t.name, "rec")
         rc = col(ref, "cpu_us"); d = t.kind == "direct"
-        row += ["-"] * 5 if d else [f"{med(c):.1f}", f"{p20(c):.1f}", f"{min(c):.1f}-{max(c):.1f}", ratio(t.name, "cpu_us"), f"{p20(c) / p20(rc):.2f}" if rc else "-"]
+        wc = col(t.name, "worker_us")
+        def wratio():
+            r = [x["worker_us"] / y["cpu_us"] for x, y in zip(res.get((mode, t.name), []), res.get((mode, ref), [])) if x and y and y["cpu_us"]]
+            return f"{med(r):.2f}" if r else "-"
+        row += ["-"] * 7 if d else [f"{med(c):.1f}", f"{p20(c):.1f}", f"{min(c):.1f}-{max(c):.1f}", ratio(t.name, "cpu_us"), f"{p20(c) / p20(rc):.2f}" if rc else "-", f"{med(wc):.1f}", wratio()]
         row += [
                 f"{100 * (1 - med(col(t.name, 'user_frac'))):.0f}", f"{med(col(t.name, 'cores')):.2f}", f"{med(rec):.3f}" if rec else "-", str(sum(col(t.name, "bad"))), f"{100 * med(col(t.name, 'steal')):.1f}"]
         out.append("| " + " | ".join(row) + " |")

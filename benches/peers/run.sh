@@ -11,5 +11,6 @@ export ONRECORD=${ONRECORD:-$top/target/dist/onrecord}
 export GATEWAY_CMD=${GATEWAY_CMD:-"bash $here/gateway.sh"}
 export GATEWAY_URL=${GATEWAY_URL:-http://127.0.0.1:19000}
 export GATEWAY_H2C_URL=${GATEWAY_H2C_URL:-http://127.0.0.1:19000}
+export GATEWAY_TLS_URL=${GATEWAY_TLS_URL:-https://127.0.0.1:19001}
 export GATEWAY_LOG=${GATEWAY_LOG:-"$BENCH_RUN/gateway/objects/log_source=*/organization_id=*/year=*/month=*/day=*/*.jsonl.gz"}
 exec flock -w 1800 "$BENCH_RUN.lock" python3 "$here/run.py" --count-wait 3 "$@"

@@ -18,17 +18,17 @@ use std::time::Instant;
 const MOST_REFUSALS: u32 = 3;
 
 /// Sends the request until an upstream takes it. `ready`: the connection for the first attempt, if
-/// there is one; `is_again`: another has been tried before.
+/// there is one.
 ///
 /// # Errors
 /// [`ForwardError`]; what goes on record is also noted in the account.
 pub(super) async fn run(
     prepared: Prepared,
     mut ready: Option<Lease>,
-    mut is_again: bool,
 ) -> Result<Response<ResponseBody>, ForwardError> {
     let Prepared { mut request, account, target, wish, expects } = prepared;
     let mut refusals = 0;
+    let mut is_again = false;
     loop {
         let mut lease = match (&wish, ready.take()) {
             (Some(_), _) => target.pool.acquire_for_upgrade().await?,

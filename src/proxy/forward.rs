@@ -143,31 +143,23 @@ fn prepare(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> Result<
 /// requests need, and their future carries no more than the connection. The others get one of
 /// their own.
 fn begin(prepared: Prepared) -> Result<Forwarding, ForwardError> {
-    let attempts =
-        |prepared, lease, is_again| Forwarding::Attempts(Box::pin(attempts::run(prepared, lease, is_again)));
+    let attempts = |prepared, lease| Forwarding::Attempts(Box::pin(attempts::run(prepared, lease)));
     if prepared.wish.is_some() || prepared.expects {
-        return Ok(attempts(prepared, None, false));
+        return Ok(attempts(prepared, None));
     }
-    let Some(mut lease) = prepared.target.pool.ready() else { return Ok(attempts(prepared, None, false)) };
+    let Some(mut lease) = prepared.target.pool.ready() else { return Ok(attempts(prepared, None)) };
     if lease.is_http2() {
-        return Ok(attempts(prepared, Some(lease), false));
+        return Ok(attempts(prepared, Some(lease)));
     }
     let Prepared { mut request, account, target, .. } = prepared;
     address(&target, &lease, &mut request, false)?;
     account.upstream_attempt(&lease.endpoint().address, lease.reached());
     arm(&account, &target.limits, target.limits.response_timeout);
     let sent = Instant::now();
+    // The pool has looked at it just now: nothing can have come in between.
     let connection = lease.http1().expect("one of HTTP/2 was handed over above");
-    Ok(match connection.start(request, None) {
-        Ok(()) => Forwarding::Sent(Some(Sending { lease, account, target, sent })),
-        Err(request) => {
-            account.upstream_untouched();
-            target.pool.count_retry();
-            drop(lease);
-            let prepared = Prepared { request: *request, account, target, wish: None, expects: false };
-            attempts(prepared, None, true)
-        }
-    })
+    connection.start_ready(request, None);
+    Ok(Forwarding::Sent(Some(Sending { lease, account, target, sent })))
 }
 
 /// What comes of a request.

@@ -92,7 +92,12 @@ const TE_BIT: u16 = 1 << 1;
 /// The bit of a field by its place in [`OF_ONE_CONNECTION`], or 0. Looking at each name that is
 /// there costs a tenth of asking the map for each that might be.
 fn one_connection_bit(name: &HeaderName) -> u16 {
-    let place = match name.as_str() {
+    const LENGTHS: u64 = 1 << 2 | 1 << 5 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19;
+    let name = name.as_str();
+    if name.len() >= 64 || LENGTHS & 1 << name.len() == 0 {
+        return 0;
+    }
+    let place = match name {
         "connection" => 0,
         "te" => 1,
         "keep-alive" => 2,

@@ -123,10 +123,20 @@ impl Connection {
         request: Request<RequestBody>,
         expectation: Option<&Rc<Expectation>>,
     ) -> Result<(), Box<Request<RequestBody>>> {
-        let mut state = self.state.borrow_mut();
-        if state.readiness() != Readiness::Ready {
+        if self.readiness() != Readiness::Ready {
             return Err(Box::new(request));
         }
+        self.start_ready(request, expectation);
+        Ok(())
+    }
+
+    /// The same on a connection that was found ready in this turn.
+    pub(in crate::proxy) fn start_ready(
+        &mut self,
+        request: Request<RequestBody>,
+        expectation: Option<&Rc<Expectation>>,
+    ) {
+        let mut state = self.state.borrow_mut();
         self.rest = None;
         self.reached.set(false);
         state.reader.expect(*request.method() == Method::HEAD);
@@ -134,7 +144,6 @@ impl Connection {
         state.expectation = expectation.cloned();
         state.wanted = LEAST_READ;
         state.is_over = false;
-        Ok(())
     }
 
     /// Sends the request and waits for the head of its answer. The body of the request may be
