@@ -12,7 +12,7 @@ use crate::enrich::directory::Directory;
 use crate::enrich::learner::Learner;
 use crate::enrich::privacy::Privacy;
 use crate::error_chain::Chain;
-use crate::identity::{Desk, Facts, Handover, Learned, TokenOptions};
+use crate::identity::{Desk, Facts, Handover, Learned, Organizations, TokenOptions};
 use crate::metrics::Families;
 use crate::routes::About;
 use crate::spool::Spool;
@@ -98,6 +98,11 @@ impl Actors {
     /// The way for the tokens of a source, if they are judged.
     pub(super) fn handover(&self, source: &str) -> Option<Handover> {
         self.handovers.get(source).cloned()
+    }
+
+    /// What is known of the organizations of a namespace's spaces.
+    pub(super) fn organizations(&self, namespace: &str) -> Arc<Organizations> {
+        self.learned.organizations(namespace.as_bytes())
     }
 
     /// One destination's own.

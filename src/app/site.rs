@@ -45,6 +45,7 @@ pub(super) fn build(
             namespace: options.namespace.clone(),
             path_prefix: options.path_prefix.clone(),
             organization: options.organization.clone(),
+            organizations: actors.organizations(&options.namespace),
             trusted_proxies: options.trusted_proxies.clone(),
             actor: actor_rules(&options, &routes)?,
             redactor: Arc::new(Redactor::new(redacted)),

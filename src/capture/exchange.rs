@@ -258,6 +258,9 @@ impl Exchange {
         if let Some(source) = &*account.source.borrow() {
             let mut record = account.record.borrow_mut();
             source.describe_response(account.described.get(), headers, &mut RecordWriter::new(&mut record));
+            if account.described.get().lacks_organization {
+                source.learn_organization(account.described.get(), (status, headers), &mut record);
+            }
         }
     }
 

@@ -19,6 +19,7 @@ mod lane;
 mod last_credential;
 mod layer;
 mod options;
+mod organization;
 mod peer;
 pub mod redact;
 pub mod ring;

@@ -12,10 +12,11 @@ use super::inspection::Inspection;
 use super::lane::Lane;
 use super::last_credential::LastCredential;
 use super::options::Organization;
+use super::organization::Found;
 use super::peer::{Peer, PeerSet};
 use super::redact::{REDACTED, Redactor};
 use super::traceparent::parse_traceparent;
-use crate::identity::{Handover, Presenter};
+use crate::identity::{Handover, Organizations, Presenter};
 use crate::inspect::Wants;
 use crate::metrics::{RequestCollector, RouteLabel, SourceLabels, SourceStats};
 use crate::patterns::Patterns;
@@ -45,6 +46,8 @@ pub struct SourcePlan {
     pub path_prefix: String,
     /// Where the organization comes from when the path does not name it.
     pub organization: Organization,
+    /// What is known of spaces' organizations where nothing of these says it.
+    pub organizations: Arc<Organizations>,
     /// Peers whose forwarding and identity headers are believed.
     pub trusted_proxies: PeerSet,
     /// Where identity and credentials are looked for.
@@ -103,6 +106,8 @@ pub struct Described {
     pub(super) durability: Durability,
     /// What is wanted of its bodies.
     pub(super) wants: Wants,
+    /// The organization is not known, and the response may tell it.
+    pub(super) lacks_organization: bool,
     /// The row of the source's counters.
     pub(super) row: u32,
 }
@@ -185,7 +190,10 @@ impl Source {
             Some(patterns) => Cow::Owned(patterns.path(&shown).into_owned()),
         };
         let row = self.plan.labels.row(matched.as_ref().map(|matched| matched.route.0), method);
+        let organization = self.organization(request.headers(), matched.as_ref());
+        let tells = |route: &Route| route.organization_response_header.is_some();
         let described = Described {
+            lacks_organization: organization.is_none() && route.is_some_and(tells),
             route: matched.as_ref().map(|matched| matched.route),
             variants: route.map(|route| route.weigh(request.headers())).unwrap_or_default(),
             is_preflight,
@@ -201,7 +209,7 @@ impl Source {
             path: &shown,
         };
         let exchange = lane.begin(self, described, &intent, |writer| {
-            self.describe(request, (peer, last), matched.as_ref(), writer);
+            self.describe(request, (peer, last), (matched.as_ref(), organization.as_ref()), writer);
         });
         if let Some(patterns) = &self.plan.patterns {
             exchange.account().rewrite(patterns);
@@ -216,7 +224,7 @@ impl Source {
         &self,
         request: &Request<B>,
         (peer, last): (&Peer, &LastCredential),
-        matched: Option<&Matched<'_>>,
+        (matched, organization): (Option<&Matched<'_>>, Option<&Found<'_>>),
         writer: &mut RecordWriter<'_>,
     ) {
         let headers = request.headers();
@@ -226,6 +234,9 @@ impl Source {
             scratch.clear();
             self.plan.redactor.redact_query(query, &mut scratch);
             writer.bytes(Field::Query, &scratch);
+        }
+        if let Some(organization) = organization {
+            writer.bytes(Field::Organization, organization);
         }
         self.describe_meaning(headers, query, matched, writer);
         let mut header = |name: &HeaderName, field| {
@@ -309,20 +320,11 @@ impl Source {
         let parameter = |index: Option<u8>| -> Option<Cow<'_, [u8]>> {
             matched?.parameters.get(usize::from(index?)).map(|raw| percent_decoded(raw))
         };
-        let organization = route.and_then(|route| parameter(route.organization));
-        let organization = organization.or_else(|| match &self.plan.organization {
-            Organization::Catalogue => None,
-            Organization::Fixed(id) => Some(Cow::Borrowed(id.as_bytes())),
-            Organization::Header(name) => {
-                headers.get(name.as_str()).map(|value| Cow::Borrowed(value.as_bytes()))
-            }
-        });
         let mut text = |field, value: Option<Cow<'_, [u8]>>| {
             if let Some(value) = value {
                 writer.bytes(field, &value);
             }
         };
-        text(Field::Organization, organization);
         let product = match route {
             Some(route) => route.user_agent_header.as_ref().and_then(|name| headers.get(name)),
             None => self.plan.routes.user_agent_headers().iter().find_map(|name| headers.get(name)),
@@ -410,7 +412,7 @@ impl Source {
     }
 
     /// A text of the response without what the operator's patterns find.
-    fn clean<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
+    pub(super) fn clean<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
         self.plan.patterns.as_ref().map_or(Cow::Borrowed(text), |patterns| patterns.text(text))
     }
 
@@ -477,7 +479,7 @@ fn preflight_method<B>(request: &Request<B>) -> Option<&str> {
     request.headers().get(ACCESS_CONTROL_REQUEST_METHOD)?.to_str().ok()
 }
 
-fn percent_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn percent_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', raw).is_none() {
         return Cow::Borrowed(raw);
     }

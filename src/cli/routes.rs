@@ -2,6 +2,7 @@
 
 use super::{EXIT_CONFIG, OutputFormat, print_error, run};
 use crate::app::{self, StartError};
+use crate::capture::redact::REDACTED;
 use crate::config::{CatalogueRef, PRESETS};
 use crate::inspect::BodyPlans;
 use crate::routes::explain::{Standing, explain};
@@ -198,12 +199,15 @@ fn test(
     status: u16,
 ) -> bool {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    println!("{method} {path} at {name} ({} routes):", table.len());
+    let matched = table.find(method.as_bytes(), path.as_bytes());
+    let route = matched.as_ref().map(|matched| table.route(matched.route));
+    // What is asked about may be a real request's.
+    let shown = route.map_or(path.as_bytes().into(), |route| route.redacted(path.as_bytes(), REDACTED));
+    println!("{method} {} at {name} ({} routes):", String::from_utf8_lossy(&shown), table.len());
     if paths::is_odd(path.as_bytes()) {
         println!("  no route: the path has a form that two servers may read differently");
         return false;
     }
-    let matched = table.find(method.as_bytes(), path.as_bytes());
     if let Some(matched) = &matched {
         print_match(table, matched, query, headers, status);
     } else {

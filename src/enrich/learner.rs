@@ -53,6 +53,11 @@ impl Learner {
             let who = who(learn, exchange, element);
             self.seen.inc();
             match learn.about {
+                About::Space => {
+                    let Some(organization) = text(element, learn.organization.as_deref()) else { return };
+                    let organizations = self.learned.organizations(namespace);
+                    organizations.learn(who.id.as_bytes(), organization.as_bytes(), now);
+                }
                 About::Person => self.learned.learn_person(namespace, who, now),
                 About::Sender => {
                     let Some(fingerprint) = fingerprint else { return };

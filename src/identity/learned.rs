@@ -9,6 +9,7 @@
 //! can be about somebody else where the API means "the last editor".
 
 use super::facts::Who;
+use super::organizations::{Home, Organizations};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -37,7 +38,8 @@ pub struct Learned {
     /// How long a fact counts, in microseconds.
     lasts: u64,
     namespaces: RwLock<HashMap<Box<[u8]>, Tables>>,
-    changed: AtomicBool,
+    organizations: RwLock<HashMap<Box<[u8]>, Arc<Organizations>>>,
+    changed: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +86,7 @@ impl<K: Eq + Hash> Generations<K> {
 pub(super) enum Entry<'a> {
     Credential(&'a [u8], [u8; 16], &'a Known),
     Person(&'a [u8], &'a Known),
+    Space(&'a [u8], &'a [u8], &'a Home),
 }
 
 impl Learned {
@@ -107,6 +110,20 @@ impl Learned {
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
         let known = namespaces.get(namespace)?.people.get(id)?;
         (at <= known.not_after).then(|| Arc::clone(known))
+    }
+
+    /// The organizations of this namespace's spaces. Its sources share them.
+    #[must_use]
+    pub fn organizations(&self, namespace: &[u8]) -> Arc<Organizations> {
+        let mut all = self.organizations.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Organizations::new(self.lasts, Arc::clone(&self.changed)));
+        Arc::clone(all.entry(namespace.into()).or_insert_with(new))
+    }
+
+    /// Forgets the organizations that no longer count at `now`.
+    pub(super) fn expire_organizations(&self, now: u64) {
+        let all = self.organizations.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().for_each(|organizations| organizations.expire(now));
     }
 
     /// Notes whose credential this is. `own_word`: see [`Known`].
@@ -177,6 +194,12 @@ impl Learned {
             }
             for (_, known) in tables.people.all() {
                 see(Entry::Person(namespace, known))?;
+            }
+        }
+        let organizations = self.organizations.read().unwrap_or_else(PoisonError::into_inner);
+        for (namespace, organizations) in &*organizations {
+            for (space, home) in &*organizations.all() {
+                see(Entry::Space(namespace, space, home))?;
             }
         }
         Ok(())

@@ -15,8 +15,10 @@ const FILE: &str = "learned.jsonl";
 const MOST_BYTES: u64 = 256 << 20;
 /// Types of actors that a line can have.
 const KINDS: [&str; 4] = ["user", "app", "api_key", "service"];
+/// The type of a line that says where a space belongs.
+const SPACE: &str = "space";
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Line {
     namespace: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +29,8 @@ struct Line {
     name: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     email: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    organization: String,
     #[serde(default)]
     own_word: bool,
     not_after: u64,
@@ -44,6 +48,12 @@ impl Learned {
         };
         for line in io::BufReader::new(file.take(MOST_BYTES)).split(b'\n') {
             let Ok(line) = serde_json::from_slice::<Line>(&line?) else { continue };
+            if line.r#type == SPACE && line.not_after >= now {
+                let organizations = self.organizations(line.namespace.as_bytes());
+                organizations.take_up(line.id.as_bytes(), line.organization.as_bytes(), line.not_after);
+                self.take_changed();
+                continue;
+            }
             let kind = KINDS.into_iter().find(|kind| *kind == line.r#type);
             let fingerprint = line.fingerprint.as_deref().map(|text| u128::from_str_radix(text, 16));
             let (Some(kind), Ok(fingerprint)) = (kind, fingerprint.transpose()) else { continue };
@@ -62,6 +72,7 @@ impl Learned {
     /// # Errors
     /// When it can't be written; then the next call tries again.
     pub fn save(&self, dir: &Path, now: u64) -> io::Result<()> {
+        self.expire_organizations(now);
         if !self.take_changed() {
             return Ok(());
         }
@@ -72,6 +83,21 @@ impl Learned {
                         (namespace, Some(format!("{:032x}", u128::from_be_bytes(fingerprint))), known)
                     }
                     Entry::Person(namespace, known) => (namespace, None, known),
+                    Entry::Space(namespace, space, home) => {
+                        // An id that is no text is learned anew.
+                        let (Ok(id), Ok(organization)) =
+                            (std::str::from_utf8(space), std::str::from_utf8(&home.organization))
+                        else {
+                            return Ok(());
+                        };
+                        let (namespace, id) =
+                            (String::from_utf8_lossy(namespace).into_owned(), id.to_owned());
+                        let (organization, not_after) = (organization.to_owned(), home.not_after);
+                        let r#type = SPACE.to_owned();
+                        let line = Line { namespace, r#type, id, organization, not_after, ..Line::default() };
+                        serde_json::to_writer(&mut *out, &line)?;
+                        return out.write_all(b"\n");
+                    }
                 };
                 if known.not_after < now {
                     return Ok(());
@@ -83,6 +109,7 @@ impl Learned {
                     id: known.who.id.clone(),
                     name: known.who.name.clone(),
                     email: known.who.email.clone(),
+                    organization: String::new(),
                     own_word: known.own_word,
                     not_after: known.not_after,
                 };
@@ -107,6 +134,7 @@ mod tests {
         learned.learn(b"ns", [1; 16], who("early"), true, 0);
         learned.learn(b"ns", [2; 16], who("late"), true, 500);
         learned.learn_person(b"ns", who("late"), 500);
+        learned.organizations(b"ns").learn(b"s1", b"o1", 500);
         learned.save(dir.path(), 600).unwrap();
         let file = dir.path().join(FILE);
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -118,6 +146,9 @@ mod tests {
         assert!(again.credential(b"ns", &[1; 16], 100).is_none(), "expired");
         assert_eq!(again.credential(b"ns", &[2; 16], 1200), learned.credential(b"ns", &[2; 16], 1200));
         assert_eq!(again.person(b"ns", "late", 1200).unwrap().who.name, "N");
+        let home = again.organizations(b"ns").of(b"s1").unwrap();
+        assert_eq!((&*home.organization, home.not_after), (&b"o1"[..], 1500));
+        assert!(again.organizations(b"other").of(b"s1").is_none());
         // Nothing new: the file is left alone.
         std::fs::remove_file(&file).unwrap();
         again.save(dir.path(), 1200).unwrap();

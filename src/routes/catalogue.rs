@@ -2,7 +2,8 @@
 //!
 //! A catalogue is one JSON or TOML document: a head (`name`, `namespace`,
 //! `api_host`, `request_id_header`, `user_agent_header`, `validate_only_header`, `organization`,
-//! `space`, `environment`, `default_environment`, `origin_headers`,
+//! `organization_header`, `organization_response_header`, `space`, `environment`,
+//! `default_environment`, `origin_headers`,
 //! `api_key_headers`, `secret_query`, `secret_headers`, `categories`, `learn`) and
 //! `routes`. Only `name` and `routes` must be there; of a row, `method`,
 //! `template`, `resource` and `action`. `categories` gives a category to each
@@ -47,6 +48,8 @@ pub struct Catalogue {
     pub(super) request_id_header: Option<HeaderName>,
     pub(super) user_agent_header: Option<HeaderName>,
     pub(super) validate_only_header: Option<HeaderName>,
+    pub(super) organization_header: Option<HeaderName>,
+    pub(super) organization_response_header: Option<HeaderName>,
     pub(super) origin_headers: Arc<[HeaderName]>,
     pub(super) api_key_headers: Vec<HeaderName>,
     pub(super) secret_query: Vec<String>,
@@ -147,6 +150,8 @@ fn read_catalogue(value: Value, place: Place, problems: &mut Vec<CatalogueProble
         request_id_header: head.header("request_id_header"),
         user_agent_header: head.header("user_agent_header"),
         validate_only_header: head.header("validate_only_header"),
+        organization_header: head.header("organization_header"),
+        organization_response_header: head.header("organization_response_header"),
         origin_headers: head.headers("origin_headers").into(),
         api_key_headers: head.headers("api_key_headers"),
         secret_query: head.take("secret_query").unwrap_or_default(),
@@ -269,6 +274,8 @@ fn read_row(
         request_id_header: catalogue.request_id_header.clone(),
         user_agent_header: catalogue.user_agent_header.clone(),
         validate_only_header: catalogue.validate_only_header.clone(),
+        organization_header: catalogue.organization_header.clone(),
+        organization_response_header: catalogue.organization_response_header.clone(),
         environment_query,
         environment_pointer,
         ai_result_pointer,

@@ -2,7 +2,8 @@
 //!
 //! A rule says in which responses, and where in them, an API names the one who sent the
 //! request (`sender`: `GET /users/me`, `sys.updatedBy` of writes), to whom a credential
-//! belongs (`holder`: a response that hands one out), or what somebody is called (`person`).
+//! belongs (`holder`: a response that hands one out), what somebody is called (`person`), or
+//! to which organization a space belongs (`space`).
 
 use super::meaning::Action;
 use super::problem::{CatalogueFault, CatalogueProblem};
@@ -21,6 +22,8 @@ pub enum About {
     Holder,
     /// Anyone, by id.
     Person,
+    /// A space, by id: its organization.
+    Space,
 }
 
 /// One rule. All pointers go into the response body.
@@ -46,6 +49,8 @@ pub struct Learn {
     pub name: Vec<String>,
     /// `actor.email`.
     pub email: Option<String>,
+    /// `NS.organization.id` of a space.
+    pub organization: Option<String>,
 }
 
 /// Types of actors that a rule can name.
@@ -61,7 +66,10 @@ impl Learn {
     /// Where it looks in the response.
     pub fn pointers(&self) -> impl Iterator<Item = String> {
         let link = self.link.iter().flat_map(|link| ["/id", "/linkType"].map(|name| format!("{link}{name}")));
-        let plain = [&self.credential, &self.id, &self.email].into_iter().flatten().chain(&self.name);
+        let plain = [&self.credential, &self.id, &self.email, &self.organization]
+            .into_iter()
+            .flatten()
+            .chain(&self.name);
         plain.cloned().chain(link).map(|pointer| format!("{}{pointer}", self.each))
     }
 }
@@ -111,8 +119,9 @@ fn read_rule(mut rule: Reader<'_>) -> Option<Rule> {
         None | Some("sender") => About::Sender,
         Some("holder") => About::Holder,
         Some("person") => About::Person,
+        Some("space") => About::Space,
         Some(other) => {
-            let why = format!("`{other}` is not one of sender, holder, person");
+            let why = format!("`{other}` is not one of sender, holder, person, space");
             rule.report("about", CatalogueFault::Form(why));
             About::Sender
         }
@@ -138,6 +147,7 @@ fn read_rule(mut rule: Reader<'_>) -> Option<Rule> {
         kind: known?,
         name: names,
         email: rule.pointer("email"),
+        organization: rule.pointer("organization"),
     };
     let missing = match about {
         About::Sender => {
@@ -145,6 +155,8 @@ fn read_rule(mut rule: Reader<'_>) -> Option<Rule> {
         }
         About::Holder => learn.credential.is_none().then_some("credential"),
         About::Person => learn.id.is_none().then_some("id"),
+        About::Space if learn.organization.is_none() => Some("organization"),
+        About::Space => (learn.id.is_none() && learn.id_param.is_none()).then_some("id"),
     };
     if let Some(key) = missing {
         rule.report(key, CatalogueFault::Missing);

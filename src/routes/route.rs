@@ -66,6 +66,10 @@ pub struct Route {
     pub secret_params: Vec<String>,
     /// A request with this header changes nothing, whatever its method: it is validated.
     pub validate_only_header: Option<HeaderName>,
+    /// The request header that is `NS.organization.id` where the path names neither it nor a space.
+    pub organization_header: Option<HeaderName>,
+    /// The response header that is `NS.organization.id` where nothing before told it.
+    pub organization_response_header: Option<HeaderName>,
     /// The query parameter that is `NS.environment.id` where the path has none.
     pub environment_query: Option<String>,
     /// JSON pointer to `NS.environment.id` in the request body, where neither path nor query has it.

@@ -10,15 +10,15 @@ use onrecord::evidence::merkle::hex;
 use std::path::Path;
 
 /// Tokens of the three roles, and the line of the configuration that lets them in.
-struct Tokens {
-    viewer: String,
-    auditor: String,
-    operator: String,
-    line: String,
+pub(crate) struct Tokens {
+    pub(crate) viewer: String,
+    pub(crate) auditor: String,
+    pub(crate) operator: String,
+    pub(crate) line: String,
 }
 
 impl Tokens {
-    fn make() -> Self {
+    pub(crate) fn make() -> Self {
         let roles = ["viewer", "auditor", "operator"];
         let made = roles.map(|role| {
             let (token, sha256) = make_token().unwrap();

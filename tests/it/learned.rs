@@ -173,3 +173,90 @@ fn a_response_that_only_learning_wants_marks_no_record() {
         assert_eq!(record.text("event.action"), "update");
     }
 }
+
+/// What a record says of the organization.
+fn organization(record: &Record) -> &str {
+    record.text("contentful.organization.id")
+}
+
+#[test]
+fn a_space_is_of_the_organization_that_any_answer_named() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::builder()
+        .source(management(&origin))
+        .source(source("cda", 1, "contentful-delivery", "cdn.contentful.com", &origin))
+        .main_destination(&[("interval", "\"1h\"")])
+        .start();
+    gateway.wait_for_first_manifest();
+    let (to, cda) = (gateway.address(), gateway.listener(1));
+    let entry = |space: &str, name: &str| get(format!("/spaces/{space}/environments/e/entries/{name}"));
+    let names = |request: Request, organization: &str, status: u16| {
+        request.header("x-script", format!("status={status}&h=cf-organization-id:{organization}"))
+    };
+    entry("s1", "before").send(to);
+    // An answer names it for itself, an error for itself alone, and one listener for another.
+    names(entry("s1", "error"), "o-error", 404).send(to);
+    entry("s1", "still-unknown").send(to);
+    names(entry("s1", "named"), "o1", 200).send(cda);
+    entry("s1", "after").send(to);
+    entry("s2", "other").send(to);
+    // A list of spaces, and one that was made for the organization that its header names.
+    let space = |id: &str, organization: &str| {
+        format!(
+            r#"{{"sys":{{"id":"{id}","organization":{{"sys":{{"linkType":"Organization","id":"{organization}"}}}}}}}}"#
+        )
+    };
+    told("t", get("/spaces"), &format!(r#"{{"items":[{},{}]}}"#, space("s2", "o2"), space("s3", "o3")), to);
+    let made = request("POST", "/spaces?made").header("X-Contentful-Organization", "o4");
+    told("t", made, &space("s4", "o4"), to);
+    // A client's word on a space that a path names counts for nothing.
+    entry("s9", "claimed").header("X-Contentful-Organization", "o-claimed").send(to);
+    let learned = gateway.spool().join("actors/learned.jsonl");
+    until("what was learned", PATIENCE, || {
+        let text = std::fs::read_to_string(&learned).ok()?;
+        ["o1", "o2", "o3", "o4"]
+            .iter()
+            .all(|id| text.contains(&format!("\"organization\":\"{id}\"")))
+            .then_some(())
+    });
+    gateway.sigkill();
+    gateway.restart();
+    for number in 1..=4 {
+        entry(&format!("s{number}"), &format!("restarted{number}")).send(to);
+    }
+    // What the path says counts more.
+    get("/organizations/o7/users").send(to);
+    let records = gateway.finish();
+    let of = |end: &str| {
+        let found = records.iter().find(|record| record.text("url.path").ends_with(end));
+        organization(found.unwrap_or_else(|| panic!("no record of {end}")))
+    };
+    for (end, expected) in [
+        ("/before", ""),
+        ("/error", "o-error"),
+        ("/still-unknown", ""),
+        ("/named", "o1"),
+        ("/after", "o1"),
+        ("/other", ""),
+        ("/claimed", ""),
+        ("/restarted1", "o1"),
+        ("/restarted2", "o2"),
+        ("/restarted3", "o3"),
+        ("/restarted4", "o4"),
+        ("/organizations/o7/users", "o7"),
+    ] {
+        assert_eq!(of(end), expected, "{end}");
+    }
+    let made = records.iter().find(|record| record.text("url.query") == "made").unwrap();
+    assert_eq!(organization(made), "o4");
+    let partition = gateway.destination("main").join("log_source=cma/organization_id=o1");
+    assert!(partition.is_dir(), "records are sorted by it");
+}
+
+#[test]
+fn an_organization_that_is_configured_is_not_changed_by_an_answer() {
+    let origin = Origin::start();
+    let mut gateway = Gateway::builder().source(management(&origin).key("organization", "\"mine\"")).start();
+    get("/spaces/s1/environments/e/entries/x?h=cf-organization-id:theirs").send(gateway.address());
+    assert_eq!(organization(&gateway.finish()[0]), "mine");
+}

@@ -72,7 +72,9 @@ pub(crate) static SECTION: Section = Section {
         Key {
             name: "organization",
             kind: Kind::Other("an id, `:placeholder`, or `{ header = \"Name\" }`"),
-            absent: Absent::Unset("the placeholder that the catalogue names"),
+            absent: Absent::Unset(
+                "what the catalogue names, or what was learned of the space (docs/meaning.md)",
+            ),
             doc: "Where the organization of a record comes from. A placeholder in the path wins over an id or header.",
         },
         Key {

@@ -353,9 +353,9 @@ impl Gateway {
         }
     }
 
-    /// Runs a command of the same binary on this gateway's folder: its output and exit code.
+    /// Runs a command of the same binary in this gateway's folder: its output and exit code.
     pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        onrecord(arguments, &self.environment)
+        run(Command::new(BINARY).args(arguments).current_dir(self.root()), &self.environment)
     }
 
     /// Holds the law to manifests and, while it runs, the status.
@@ -655,12 +655,12 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_onrecord");
 
 /// Runs a command that ends by itself: exit code and everything that it printed.
 pub(crate) fn onrecord(arguments: &[&str], environment: &[(String, String)]) -> (Option<i32>, String) {
-    let output = Command::new(BINARY)
-        .args(arguments)
-        .envs(environment.iter().map(|(key, value)| (key, value)))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    run(Command::new(BINARY).args(arguments), environment)
+}
+
+fn run(command: &mut Command, environment: &[(String, String)]) -> (Option<i32>, String) {
+    let variables = environment.iter().map(|(key, value)| (key, value));
+    let output = command.envs(variables).stdin(Stdio::null()).output().unwrap();
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     (output.status.code(), text)
