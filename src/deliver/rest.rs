@@ -177,3 +177,16 @@ pub(super) fn words(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_object_has_longer_to_arrive() {
+        let usual = Duration::from_secs(20);
+        assert_eq!(limit(usual, 0), usual);
+        // 2 Mbit/s are enough for the largest single put.
+        assert_eq!(limit(usual, 64 << 20), Duration::from_secs(20 + 256));
+    }
+}

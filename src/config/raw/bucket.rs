@@ -94,7 +94,7 @@ pub(super) const PUT_TIMEOUT: Key = Key {
     name: "put_timeout",
     kind: Kind::Time(Duration::from_millis(100), Duration::from_secs(3600)),
     absent: Absent::Value("\"20s\""),
-    doc: "Not `dir`: an object or part has arrived after this long, or the attempt has failed and is made again. `azure` and `gcs`, which take no parts, have a second more for each 256 KiB.",
+    doc: "Not `dir`: an object or part has arrived after this long, or the attempt has failed and is made again. It has a second more for each 256 KiB of it, so that a slow line does not fail large ones for ever.",
 };
 
 /// Reads them all.

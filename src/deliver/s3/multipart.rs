@@ -7,6 +7,7 @@ use super::store::deadline;
 use super::wishes::Wishes;
 use crate::deliver::destination::{Cause, Created, Object, PutError};
 use crate::deliver::rest::content_type;
+use crate::deliver::rest::limit;
 use crate::evidence::merkle::Hash;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
@@ -109,7 +110,7 @@ impl Target<'_> {
                 .body(content::stream(self.object.body, offset, length).await?)
                 .customize()
                 .interceptor(Answer::default());
-            let tag = match deadline(self.deadline, put.send()).await? {
+            let tag = match deadline(limit(self.deadline, length), put.send()).await? {
                 Ok(part) => part.e_tag().map(str::to_owned),
                 Err(error) => return Err(refusal::refuse(error)),
             };

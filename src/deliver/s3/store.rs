@@ -10,7 +10,7 @@ use crate::bucket::{ConnectError, connect};
 use crate::clock::Clock;
 use crate::deliver::content::{Also, check};
 use crate::deliver::destination::{BoxFuture, Cause, Created, Destination, Object, PutError};
-use crate::deliver::rest::{content_type, words};
+use crate::deliver::rest::{content_type, limit, words};
 use crate::error_chain::Chain;
 use aws_sdk_s3::Client;
 use base64::Engine as _;
@@ -95,7 +95,7 @@ impl S3Store {
             .body(body)
             .customize()
             .interceptor(answer.clone());
-        match deadline(self.options.put_timeout, put.send()).await? {
+        match deadline(limit(self.options.put_timeout, object.length), put.send()).await? {
             Ok(output) => refusal::accept(output.e_tag(), &answer.body()),
             Err(error) => refusal::judge(error),
         }
