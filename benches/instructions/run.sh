@@ -27,7 +27,7 @@ made_by="# $(rustc --version), $wide AVX2"
 same=1
 grep -qxF "$made_by" baseline.txt 2>/dev/null || same=0
 echo "$made_by" >"$out/counts"
-for part in request-head response-head response-read find-route redact-query cache-status write-record read-record; do
+for part in request-head response-head response-read find-route redact-query cache-status frame-not-wanted frame-wanted write-record read-record; do
   few=$(count "$part" 1000)
   many=$(count "$part" 3000)
   now=$(((many - few) / 2000))
@@ -45,7 +45,7 @@ for part in request-head response-head response-read find-route redact-query cac
       verdict="better: write it down"
     fi
   fi
-  printf '%-14s %6d instructions   baseline %6s   %s\n' "$part" "$now" "${was:--}" "$verdict"
+  printf '%-16s %6d instructions   baseline %6s   %s\n' "$part" "$now" "${was:--}" "$verdict"
 done
 if [ "$same" = 0 ]; then
   echo "baseline.txt was made by: $(head -n 1 baseline.txt 2>/dev/null); here: $made_by: not compared"

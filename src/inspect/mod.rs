@@ -30,6 +30,7 @@
 //! * Memory for bodies is at most `memory` bytes, plus sixteen times `bytes` for the one body
 //!   that is being decoded.
 
+mod coding;
 mod decode;
 mod entities;
 mod job;
@@ -39,13 +40,15 @@ mod select;
 mod states;
 mod take;
 mod thread;
+mod wants;
 
-pub use decode::Coding;
+pub use coding::Coding;
 pub use job::{Job, Outbox, Queue, Reservation};
-pub use plan::{BodyPlans, Wants};
+pub use plan::BodyPlans;
 pub use select::each;
 pub use take::{Bounds, Taken};
 pub use thread::{Exchange, Inspector, Watch};
+pub use wants::Wants;
 
 /// So long what a release or an AI Action was seen to hold counts, in microseconds.
 pub const COUNTS_FOR: u64 = 3_600_000_000;

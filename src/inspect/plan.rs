@@ -2,60 +2,11 @@
 
 use super::COUNTS_FOR;
 use super::select::Selection;
+use super::wants::Wants;
 use crate::patterns::Patterns;
 use crate::routes::{Pointers, Route, RouteIndex, RouteTable, is_safe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// What a route wants of an exchange. Looked at on the request path: one byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants(u8);
-
-impl Wants {
-    const REQUEST: u8 = 1;
-    const RESPONSE: u8 = 2;
-    const TOLD: u8 = 4;
-    const QUIET: u8 = 8;
-    /// The request's body is wanted while results of an AI feature are awaited.
-    const AWAITS: u8 = 16;
-    /// From an exchange with it on, results are awaited.
-    const ARMS: u8 = 32;
-
-    /// Whether anything is wanted.
-    #[inline]
-    #[must_use]
-    pub fn any(self) -> bool {
-        self.0 & !(Self::AWAITS | Self::ARMS) != 0
-    }
-
-    /// The request's body.
-    #[inline]
-    #[must_use]
-    pub fn request(self) -> bool {
-        self.0 & Self::REQUEST != 0
-    }
-
-    /// The body of a successful response.
-    #[inline]
-    #[must_use]
-    pub fn response(self) -> bool {
-        self.0 & Self::RESPONSE != 0
-    }
-
-    /// Nothing of it goes into the record: what is read is for others to know.
-    #[inline]
-    #[must_use]
-    pub fn quiet(self) -> bool {
-        self.0 & Self::QUIET != 0
-    }
-
-    /// To be told of the exchange, even without a body.
-    #[inline]
-    #[must_use]
-    pub fn told(self) -> bool {
-        self.0 & Self::TOLD != 0
-    }
-}
 
 /// What is wanted of each route of one table.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! The bounded copy of a body, taken as it passes.
 
-use super::decode::Coding;
+use super::coding::Coding;
 use crate::record::InspectionError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -6,6 +6,7 @@
 mod capture;
 #[path = "../../../src/http1/mod.rs"]
 mod http1;
+mod inspect;
 #[path = "../../../src/record/mod.rs"]
 mod record;
 #[path = "../../../src/routes/mod.rs"]
@@ -15,9 +16,13 @@ use bytes::BytesMut;
 use capture::cache_status::cache_status;
 use capture::redact::Redactor;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use inspect::coding::Coding;
+use inspect::take::Bounds;
+use inspect::wants::Wants;
 use http1::{RequestGuard, RequestLimits, ResponseGuard, ResponseReader, Shapes};
 use record::{Field, RecordView, RecordWriter};
 use routes::{Catalogue, RouteTable};
+use std::cell::Cell;
 use std::hint::black_box;
 
 /// As the SDK for JavaScript sends it.
@@ -104,6 +109,8 @@ fn work(part: &str) -> Box<dyn FnMut()> {
             let headers = response_headers();
             Box::new(move || assert!(cache_status(black_box(&headers)).is_some()))
         }
+        "frame-not-wanted" => frame(Wants::default()),
+        "frame-wanted" => frame(Wants::of_request()),
         "write-record" => {
             let mut out = Vec::new();
             Box::new(move || {
@@ -122,6 +129,25 @@ fn work(part: &str) -> Box<dyn FnMut()> {
         }
         _ => panic!("there is no part {part}"),
     }
+}
+
+/// A body of one frame of 1 KiB on its way, as `Account::copy_request` sees it, with what comes before
+/// where it is wanted.
+fn frame(wants: Wants) -> Box<dyn FnMut()> {
+    let bounds = Bounds::new(64 * 1024, 32 * 1024 * 1024);
+    let (frame, wants) = (vec![b'x'; 1024], Cell::new(wants));
+    Box::new(move || {
+        let wants = black_box(&wants);
+        let mut taken = wants.get().request().then(|| bounds.take(Coding::Identity, Some(1024)));
+        let frame = black_box(&frame);
+        if wants.get().request()
+            && let Some(taken) = &mut taken
+        {
+            taken.push(frame);
+            taken.complete();
+        }
+        black_box(&taken);
+    })
 }
 
 fn response_headers() -> HeaderMap {
