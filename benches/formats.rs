@@ -1,7 +1,7 @@
 //! What it costs a core to read and encode a record in each format, before compression; and how many bytes
 //! a record takes in an object, compressed as the format is.
 //!
-//! Rates are by the time that the thread had a core (Linux' `schedstat`), not by the wall clock, so
+//! Rates are by the time that the thread had a core, not by the wall clock, so
 //! that other work on the machine takes as little part in them as it can: medians of rounds, with
 //! the slowest and the fastest. `cargo bench --bench formats -- 41` makes 41 rounds.
 
@@ -12,6 +12,7 @@ use onrecord::format::{
     Class, Context, Dialect, Encoder, Entry, FormatOptions, Framing, OcsfOptions, Rows, Version, read_flat,
 };
 use onrecord::record::RecordView;
+use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::io::Write as _;
 use std::time::Duration;
@@ -80,9 +81,8 @@ fn records() -> Vec<Vec<u8>> {
 
 /// How long this thread has had a core.
 fn on_core() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux has it");
-    let first = text.split(' ').next().and_then(|text| text.parse().ok());
-    Duration::from_nanos(first.expect("it begins with nanoseconds"))
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Reads and encodes all records, one after the other as a packer does; each row goes to `take`.

@@ -2,7 +2,7 @@
 //! from the ring into the spool, and from the spool into a committed batch (read, enriched, encoded
 //! as `flat`, hashed, compressed, with its manifest). Nothing is delivered, and nobody asks.
 //!
-//! Rates are by the time that the thread had a core (Linux' `schedstat`), not by the wall clock.
+//! Rates are by the time that the thread had a core, not by the wall clock.
 //! `cargo bench --bench pipeline -- [records] [rounds] [folder]`; the folder (the system's for
 //! temporary files unless told otherwise) takes spool and outbox. Compression levels 1 to 9 are
 //! compared behind the rounds, with their bytes.
@@ -20,6 +20,7 @@ use onrecord::record::{Field, RecordView, RecordWriter};
 use onrecord::recorder::{LaneEnd, Progress, Recorder, Settings, Syncer};
 use onrecord::spool::fs::SystemFs;
 use onrecord::spool::{Options, Spool};
+use rustix::time::{ClockId, clock_gettime};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -218,7 +219,6 @@ fn write(head: &mut Vec<u8>, record: &mut Vec<u8>, sequence: u64) {
 
 /// How long this thread has had a core.
 fn on_core() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux has it");
-    let first = text.split(' ').next().and_then(|text| text.parse().ok());
-    Duration::from_nanos(first.expect("it begins with nanoseconds"))
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
