@@ -14,6 +14,7 @@ pub mod losses;
 pub mod matrix;
 pub mod model;
 pub mod oracle;
+pub mod outage;
 pub mod plan;
 pub mod process;
 pub mod store;

@@ -1,11 +1,13 @@
 //! `soak`: runs seeds of the simulation, as many as one wants.
 
 use clap::Parser;
+use onrecord_soak::outage::{self, Outage};
 use onrecord_soak::{Plan, Summary, losses, matrix, run};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs the gateway's data path against simulated trouble, a seed a run.
 #[derive(Debug, Parser)]
@@ -30,11 +32,25 @@ struct Args {
     /// Lose so many answers of the stores instead, each after the object was created.
     #[arg(long, conflicts_with = "matrix")]
     lost_answers: Option<u64>,
+    /// An outage of so many hours instead, on a real disk, and how fast it is caught up with.
+    #[arg(long, conflicts_with_all = ["matrix", "lost_answers"], requires = "folder")]
+    outage: Option<f64>,
+    /// Records a second; with `--outage`.
+    #[arg(long, default_value_t = 100)]
+    rate: u64,
+    /// The bound of the spool in GiB; with `--outage`.
+    #[arg(long, default_value_t = 10.0)]
+    spool: f64,
+    /// Where the spool of the outage lies: a folder that is not there yet. It is removed again.
+    #[arg(long)]
+    folder: Option<PathBuf>,
     /// Threads; all cores if not said.
     #[arg(long)]
     threads: Option<usize>,
 }
 
+/// Bytes in a GiB.
+const GIB: f64 = (1u64 << 30) as f64;
 /// The seed of the story that the crash matrix tells.
 const MATRIX_SEED: u64 = 3;
 
@@ -53,6 +69,11 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         };
+    }
+    if let (Some(hours), Some(folder)) = (args.outage, args.folder) {
+        let length = Duration::from_secs_f64(hours * 3600.0);
+        let spool_bytes = (args.spool * GIB) as u64;
+        return live_through(&Outage { length, rate: args.rate, spool_bytes, folder });
     }
     let begun = Instant::now();
     if let Some(answers) = args.lost_answers {
@@ -122,4 +143,46 @@ fn report(runs: u64, failed: u64, begun: Instant, sum: &Summary) {
         sum.there,
         sum.compressed,
     );
+}
+
+fn live_through(outage: &Outage) -> ExitCode {
+    if outage.folder.exists() {
+        println!("{} is there already", outage.folder.display());
+        return ExitCode::FAILURE;
+    }
+    let result = outage::run(outage);
+    let removed = std::fs::remove_dir_all(&outage.folder);
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            println!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let each = report.plain as f64 / report.waited.max(1) as f64;
+    println!(
+        "{:.2} hours at {} a second: {} records in {:.2} GiB of segments, {each:.0} bytes each; at most {:.3} GiB \
+         on the disk; played in {:.0} s",
+        outage.length.as_secs_f64() / 3600.0,
+        outage.rate,
+        report.waited,
+        report.plain as f64 / GIB,
+        report.peak as f64 / GIB,
+        report.played.as_secs_f64(),
+    );
+    println!(
+        "caught up in {:.1} s, with {} more that came: {:.0} records a second, {:.0} times as fast as they came; \
+         {} objects of {:.2} GiB",
+        report.caught_up.as_secs_f64(),
+        report.came,
+        report.rate(),
+        report.rate() / outage.rate.max(1) as f64,
+        report.objects,
+        report.bytes as f64 / GIB,
+    );
+    println!("{} arrived, {} of them twice", report.arrived, report.again);
+    if let Err(error) = removed {
+        println!("{} stays: {error}", outage.folder.display());
+    }
+    if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
