@@ -26,7 +26,7 @@ use super::store::Spool;
 
 /// Bytes read at once.
 const CHUNK: usize = FULL;
-/// How hard Zstandard tries: more than this takes twice the time for a few per cent.
+/// How hard Zstandard tries: its own default.
 const LEVEL: i32 = 3;
 
 /// What became of a segment.
