@@ -20,10 +20,24 @@ use std::time::Duration;
 const RECORDS: usize = 20_000;
 const BOOT: &str = "01965f3c-0000-7000-8000-000000000001";
 
+/// Records one behind the other, as a packer meets them in the buffer that it reads a segment into.
+struct Records {
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Records {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = [0].into_iter().chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
+    }
+}
+
 /// What a management API answered to a few actors and agents, of many entries.
-fn records() -> Vec<Vec<u8>> {
+fn records() -> Records {
     let mut random = fastrand::Rng::with_seed(7);
-    let record = |number: u64| {
+    let mut record = |number: u64| {
         let start = 1_775_744_531_123_456 + number * 900 + random.u64(..800);
         let seed = random.u128(..).to_be_bytes();
         let id = uuid::Builder::from_unix_timestamp_millis(
@@ -76,7 +90,12 @@ fn records() -> Vec<Vec<u8>> {
         });
         read_flat(line.to_string().as_bytes(), "cma").expect("it has what each record has").bytes
     };
-    (0..RECORDS as u64).map(record).collect()
+    let mut records = Records { bytes: Vec::new(), ends: Vec::new() };
+    for number in 0..RECORDS as u64 {
+        records.bytes.extend_from_slice(&record(number));
+        records.ends.push(records.bytes.len());
+    }
+    records
 }
 
 /// How long this thread has had a core.
@@ -86,9 +105,13 @@ fn on_core() -> Duration {
 }
 
 /// Reads and encodes all records, one after the other as a packer does; each row goes to `take`.
-fn encode(encoder: &mut dyn Encoder, records: &[Vec<u8>], mut take: impl FnMut(&mut Vec<u8>)) {
+fn encode<'r>(
+    encoder: &mut dyn Encoder,
+    records: impl Iterator<Item = &'r [u8]>,
+    mut take: impl FnMut(&mut Vec<u8>),
+) {
     let mut row = Vec::new();
-    for (sequence, record) in records.iter().enumerate() {
+    for (sequence, record) in records.enumerate() {
         let record = &RecordView::parse(record).expect("just written");
         let context = Context { instance: "gw-1", boot: BOOT, lane: 0, sequence: sequence as u64 };
         encoder.encode(&Entry { record, context, enrichment: None }, &mut row);
@@ -97,17 +120,17 @@ fn encode(encoder: &mut dyn Encoder, records: &[Vec<u8>], mut take: impl FnMut(&
 }
 
 /// Records a second, of each round in order of speed.
-fn rates(encoder: &mut dyn Encoder, records: &[Vec<u8>], rounds: usize) -> Vec<u64> {
+fn rates(encoder: &mut dyn Encoder, records: &Records, rounds: usize) -> Vec<u64> {
     let round = |_| {
         let before = on_core();
         // As in a packer, rows are put one behind the other and taken as an object.
-        encode(encoder, records, |rows| {
+        encode(encoder, records.iter(), |rows| {
             if rows.len() > 256 << 10 {
                 black_box(&rows);
                 rows.clear();
             }
         });
-        (records.len() as f64 / (on_core() - before).as_secs_f64()) as u64
+        (RECORDS as f64 / (on_core() - before).as_secs_f64()) as u64
     };
     let mut rates: Vec<u64> = (0..rounds).map(round).collect();
     rates.sort_unstable();
@@ -115,7 +138,7 @@ fn rates(encoder: &mut dyn Encoder, records: &[Vec<u8>], rounds: usize) -> Vec<u
 }
 
 /// Bytes of an object of all records: as encoded, and as delivered.
-fn object(encoder: &mut dyn Encoder, records: &[Vec<u8>]) -> (usize, usize) {
+fn object<'r>(encoder: &mut dyn Encoder, records: impl Iterator<Item = &'r [u8]>) -> (usize, usize) {
     let framing = encoder.framing();
     let mut rows = framing.head().to_vec();
     let mut count = 0;
@@ -159,7 +182,7 @@ fn main() {
     ] {
         let mut encoder = FormatOptions { dialect, ..FormatOptions::default() }.encoder();
         let rates = rates(&mut *encoder, &records, rounds);
-        let (rows, delivered) = object(&mut *encoder, &records);
+        let (rows, delivered) = object(&mut *encoder, records.iter());
         println!(
             "| {name} | {} | {} to {} | {} | {} |",
             rates[rates.len() / 2],
@@ -173,18 +196,18 @@ fn main() {
 }
 
 /// What it costs to make columns of rows, by the size of the object.
-fn columns_of_objects(records: &[Vec<u8>]) {
+fn columns_of_objects(records: &Records) {
     let mut encoder =
         FormatOptions { dialect: Dialect::Parquet(Rows::Flat), ..FormatOptions::default() }.encoder();
     let mut flat = FormatOptions::default().encoder();
     let Framing::Columns(layout) = encoder.framing() else { return };
     for count in [10, 100, 1000, RECORDS] {
         let mut rows = Vec::new();
-        encode(&mut *encoder, &records[..count], |row| rows.append(row));
+        encode(&mut *encoder, records.iter().take(count), |row| rows.append(row));
         let before = on_core();
         let file = layout.write(&rows, Vec::new()).expect("memory takes all");
         let each = (on_core() - before).as_nanos() / count as u128;
-        let (_, lines) = object(&mut *flat, &records[..count]);
+        let (_, lines) = object(&mut *flat, records.iter().take(count));
         println!(
             "an object of {count}: {} bytes of Parquet, {lines} of flat lines; {each} ns a record for columns",
             file.len()

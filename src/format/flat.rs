@@ -6,14 +6,29 @@
 //! line without a string in between. The gateway's own records have a form of
 //! their own.
 
+/// How a number or a list begins behind another attribute.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+/// How a text begins behind another attribute.
+macro_rules! quoted {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":\"")
+    };
+}
+
 mod own;
 mod read;
 
 pub use read::{FlatError, FlatRecord, read as read_flat};
 
 use super::escape::push_escaped;
+use super::json::push_hex;
 use super::time::{Timestamps, Writer};
-use super::{Encoder, Entry};
+use super::{Context, Encoder, Entry};
 use crate::record::{EventId, Field, Outcome, RecordView, SCHEMA_VERSION, SELF_LANE};
 
 /// The namespace of a record that names none.
@@ -23,6 +38,8 @@ const DEFAULT_NAMESPACE: &[u8] = b"api";
 #[derive(Debug)]
 pub struct Flat {
     time: Writer,
+    keys: Keys,
+    place: Place,
     extra: Vec<u8>,
 }
 
@@ -30,7 +47,12 @@ impl Flat {
     /// An encoder that writes times in this form.
     #[must_use]
     pub fn new(timestamps: Timestamps) -> Self {
-        Self { time: Writer::new(timestamps), extra: Vec::new() }
+        Self {
+            time: Writer::new(timestamps),
+            keys: Keys::new(DEFAULT_NAMESPACE),
+            place: Place::default(),
+            extra: Vec::new(),
+        }
     }
 
     /// Adds these constant attributes to each line.
@@ -47,32 +69,96 @@ impl Encoder for Flat {
     }
 
     fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
-        out.reserve(1024);
+        out.reserve(2048);
+        let begin = out.len();
         let mut line = Line { record: entry.record, out };
         if entry.context.lane == SELF_LANE {
-            line.own(entry, &mut self.time);
-            self.end(out);
-            return;
+            line.own(&mut self.time);
+        } else {
+            let namespace = entry.record.bytes(Field::Namespace).filter(|name| !name.is_empty());
+            self.keys.set(namespace.unwrap_or(DEFAULT_NAMESPACE));
+            line.identity(&self.keys);
+            line.times(&mut self.time);
+            line.request_and_response();
+            line.meaning(entry);
+            line.actor(entry);
+            line.network();
         }
-        line.identity_and_time(&mut self.time);
-        line.request_and_response();
-        line.meaning(entry);
-        line.actor(entry);
-        line.network();
-        line.capture(entry);
-        self.end(out);
-    }
-}
-
-impl Flat {
-    fn end(&self, out: &mut Vec<u8>) {
+        self.place.set(&entry.context);
+        line.capture(&self.place, entry.context.sequence);
         out.extend_from_slice(&self.extra);
         out.extend_from_slice(b"}\n");
+        // The first attribute has nothing before it.
+        out[begin] = b'{';
     }
 }
 
-/// Where an attribute's value stands in the record, and the key it gets.
-type Named<'k> = (Field, &'k str);
+/// The keys that begin with a source's namespace: sources are few, and their records many.
+#[derive(Debug)]
+struct Keys {
+    namespace: Vec<u8>,
+    organization: Vec<u8>,
+    space: Vec<u8>,
+    environment: Vec<u8>,
+    cache_status: Vec<u8>,
+    request: Vec<u8>,
+}
+
+impl Keys {
+    fn new(namespace: &[u8]) -> Self {
+        let key = |name: &str| {
+            let mut key = b",\"".to_vec();
+            push_escaped(&mut key, namespace);
+            key.extend_from_slice(name.as_bytes());
+            key
+        };
+        Self {
+            organization: key(".organization.id\":\""),
+            space: key(".space.id\":\""),
+            environment: key(".environment.id\":\""),
+            cache_status: key(".cache.status\":\""),
+            request: key(".request.id\":\""),
+            namespace: namespace.to_vec(),
+        }
+    }
+
+    fn set(&mut self, namespace: &[u8]) {
+        if self.namespace != namespace {
+            *self = Self::new(namespace);
+        }
+    }
+}
+
+/// What says where a record was captured, but for its sequence: it seldom changes from one record
+/// to the next.
+#[derive(Debug, Default)]
+struct Place {
+    instance: String,
+    boot: String,
+    lane: Option<u16>,
+    text: Vec<u8>,
+}
+
+impl Place {
+    fn set(&mut self, context: &Context<'_>) {
+        if self.lane == Some(context.lane) && self.boot == context.boot && self.instance == context.instance {
+            return;
+        }
+        self.instance.clear();
+        self.instance.push_str(context.instance);
+        self.boot.clear();
+        self.boot.push_str(context.boot);
+        self.lane = Some(context.lane);
+        self.text.clear();
+        self.text.extend_from_slice(quoted!("onrecord.instance").as_bytes());
+        push_escaped(&mut self.text, context.instance.as_bytes());
+        self.text.extend_from_slice(concat!("\"", quoted!("onrecord.boot")).as_bytes());
+        push_escaped(&mut self.text, context.boot.as_bytes());
+        self.text.extend_from_slice(concat!("\"", key!("onrecord.lane")).as_bytes());
+        self.text.extend_from_slice(itoa::Buffer::new().format(context.lane).as_bytes());
+        self.text.extend_from_slice(key!("onrecord.sequence").as_bytes());
+    }
+}
 
 struct Line<'a, 'o> {
     record: &'a RecordView<'a>,
@@ -80,136 +166,109 @@ struct Line<'a, 'o> {
 }
 
 impl Line<'_, '_> {
-    fn identity_and_time(&mut self, time: &mut Writer) {
-        let namespace = self.record.bytes(Field::Namespace).filter(|n| !n.is_empty());
-        let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE);
-        let mut id = [0; 36];
-        let id: &str = self.record.event_id().map_or("", |event| EventId(event).encode(&mut id));
-        self.out.push(b'{');
-        if !id.is_empty() {
-            self.string("\"event.id\":\"", id.as_bytes());
-        }
+    fn identity(&mut self, keys: &Keys) {
         let record = self.record;
+        let mut id = [0; 36];
+        let id: &str = record.event_id().map_or("", |event| EventId(event).encode(&mut id));
+        if !id.is_empty() {
+            self.string(quoted!("event.id"), id.as_bytes());
+        }
         let text = |field| record.bytes(field).unwrap_or_default();
-        self.namespaced(namespace, ".organization.id\":\"", text(Field::Organization));
-        self.namespaced(namespace, ".space.id\":\"", text(Field::Space));
+        self.namespaced(&keys.organization, text(Field::Organization));
+        self.namespaced(&keys.space, text(Field::Space));
         if !text(Field::Environment).is_empty() {
-            self.namespaced(namespace, ".environment.id\":\"", text(Field::Environment));
+            self.namespaced(&keys.environment, text(Field::Environment));
         }
         let cache = record.cache_status().map_or("", |status| status.as_str());
-        self.namespaced(namespace, ".cache.status\":\"", cache.as_bytes());
-        self.texts(&[(Field::CacheDetail, "\"cache.detail\":\"")]);
-        let request = record.bytes(Field::UpstreamRequestId).filter(|id| !id.is_empty());
-        self.namespaced(namespace, ".request.id\":\"", request.unwrap_or(id.as_bytes()));
+        self.namespaced(&keys.cache_status, cache.as_bytes());
+        self.text(Field::CacheDetail, quoted!("cache.detail"));
+        let request = text(Field::UpstreamRequestId);
+        self.namespaced(&keys.request, if request.is_empty() { id.as_bytes() } else { request });
+    }
 
+    fn times(&mut self, time: &mut Writer) {
+        let record = self.record;
         let start = record.start();
         let duration = record.integer(Field::Duration).unwrap_or(0);
         let end = if record.outcome() == Outcome::Unknown { start } else { start.saturating_add(duration) };
-        self.key("\"event.start\":\"");
+        self.push(quoted!("event.start"));
         time.push(self.out, start);
-        self.out.extend_from_slice(b"\",\"event.end\":\"");
+        self.push(concat!("\"", quoted!("event.end")));
         time.push(self.out, end);
-        self.out.push(b'"');
-        self.number("\"duration.microseconds\":", duration);
+        self.push(concat!("\"", key!("duration.microseconds")));
+        self.digits(duration);
     }
 
     fn request_and_response(&mut self) {
-        self.always(&[(Field::Method, "\"http.request.method\":\"")]);
-        self.texts(&[(Field::MethodOverride, "\"http.request.method_override\":\"")]);
-        self.always(&[
-            (Field::Route, "\"http.route\":\""),
-            (Field::Path, "\"url.path\":\""),
-            (Field::Query, "\"url.query\":\""),
-        ]);
-        let record = self.record;
-        let number = |field| record.integer(field).unwrap_or(0);
-        self.number("\"http.response.status_code\":", number(Field::Status));
-        self.number("\"http.response.body.size\":", number(Field::ResponseBodySize));
-        self.numbers(&[(Field::RequestBodySize, "\"http.request.body.size\":")]);
-        self.always(&[(Field::UserAgent, "\"user_agent.original\":\"")]);
-        self.texts(&[
-            (Field::UserAgentProduct, "\"user_agent.product\":\""),
-            (Field::Referer, "\"http.request.header.referer\":\""),
-        ]);
+        self.text_or_empty(Field::Method, quoted!("http.request.method"));
+        self.text(Field::MethodOverride, quoted!("http.request.method_override"));
+        self.text_or_empty(Field::Route, quoted!("http.route"));
+        self.text_or_empty(Field::Path, quoted!("url.path"));
+        self.text_or_empty(Field::Query, quoted!("url.query"));
+        self.number_or_zero(Field::Status, key!("http.response.status_code"));
+        self.number_or_zero(Field::ResponseBodySize, key!("http.response.body.size"));
+        self.number(Field::RequestBodySize, key!("http.request.body.size"));
+        self.text_or_empty(Field::UserAgent, quoted!("user_agent.original"));
+        self.text(Field::UserAgentProduct, quoted!("user_agent.product"));
+        self.text(Field::Referer, quoted!("http.request.header.referer"));
     }
 
     fn meaning(&mut self, entry: &Entry<'_>) {
-        self.texts(&[(Field::Action, "\"event.action\":\"")]);
-        self.list(Field::ActionCandidate, "\"event.action.candidates\":[");
-        self.string("\"event.outcome\":\"", self.record.outcome().as_str().as_bytes());
-        self.texts(&[(Field::Category, "\"event.category\":\"")]);
+        self.text(Field::Action, quoted!("event.action"));
+        self.list(Field::ActionCandidate, key!("event.action.candidates"));
+        self.string(quoted!("event.outcome"), self.record.outcome().as_str().as_bytes());
+        self.text(Field::Category, quoted!("event.category"));
         match entry.enrichment.filter(|known| known.origin_type.is_some()) {
             Some(known) => self.origin(known),
             None => {
-                self.texts(&[(Field::OriginType, "\"origin.type\":\"")]);
-                self.list(Field::OriginEvidence, "\"origin.evidence\":[");
+                self.text(Field::OriginType, quoted!("origin.type"));
+                self.list(Field::OriginEvidence, key!("origin.evidence"));
             }
         }
         match entry.enrichment.and_then(|known| known.session_id) {
-            Some(id) => {
-                let mut text = [0; 36];
-                self.string("\"session.id\":\"", EventId(id).encode(&mut text).as_bytes());
-            }
-            None => self.texts(&[(Field::SessionId, "\"session.id\":\"")]),
+            Some(id) => self.string(quoted!("session.id"), EventId(id).encode(&mut [0; 36]).as_bytes()),
+            None => self.text(Field::SessionId, quoted!("session.id")),
         }
-        self.texts(&[
-            (Field::ResourceType, "\"resource.type\":\""),
-            (Field::ResourceId, "\"resource.id\":\""),
-        ]);
+        self.text(Field::ResourceType, quoted!("resource.type"));
+        self.text(Field::ResourceId, quoted!("resource.id"));
         self.resources();
-        self.numbers(&[(Field::ResourcesTruncated, "\"resources_truncated\":")]);
+        self.number(Field::ResourcesTruncated, key!("resources_truncated"));
         if let Some(error) = self.record.inspection_error() {
-            self.string("\"inspection.error\":\"", error.as_str().as_bytes());
+            self.string(quoted!("inspection.error"), error.as_str().as_bytes());
         }
     }
 
     fn origin(&mut self, known: &super::Enrichment) {
-        self.string("\"origin.type\":\"", known.origin_type.unwrap_or_default().as_bytes());
-        self.key("\"origin.evidence\":[");
-        for (index, evidence) in known.origin_evidence.iter().enumerate() {
-            self.out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
-            push_escaped(self.out, evidence.as_bytes());
-            self.out.push(b'"');
-        }
-        self.out.push(b']');
+        self.string(quoted!("origin.type"), known.origin_type.unwrap_or_default().as_bytes());
+        self.push(key!("origin.evidence"));
+        self.elements(known.origin_evidence.iter().map(|evidence| evidence.as_bytes()));
     }
 
     fn actor(&mut self, entry: &Entry<'_>) {
-        let known = |part: fn(&super::Enrichment) -> &Option<String>| {
-            entry.enrichment.and_then(|known| part(known).as_deref()).map(str::as_bytes)
+        let record = self.record;
+        let known = |part: fn(&super::Enrichment) -> &Option<String>, field| {
+            let known = entry.enrichment.and_then(|known| part(known).as_deref()).map(str::as_bytes);
+            known.or_else(|| record.bytes(field)).unwrap_or_default()
         };
-        let parts = [
-            (known(|e| &e.actor_type), Field::ActorType, "\"actor.type\":\""),
-            (known(|e| &e.actor_id), Field::ActorId, "\"actor.id\":\""),
-            (known(|e| &e.actor_name), Field::ActorName, "\"actor.name\":\""),
-            (known(|e| &e.actor_email), Field::ActorEmail, "\"actor.email\":\""),
-            (known(|e| &e.actor_provenance), Field::ActorProvenance, "\"actor.provenance\":\""),
-        ];
-        for (known, field, key) in parts {
-            let value = known.or_else(|| self.record.bytes(field)).unwrap_or_default();
-            if !value.is_empty() {
-                self.string(key, value);
-            }
+        self.said(quoted!("actor.type"), known(|e| &e.actor_type, Field::ActorType));
+        self.said(quoted!("actor.id"), known(|e| &e.actor_id, Field::ActorId));
+        self.said(quoted!("actor.name"), known(|e| &e.actor_name, Field::ActorName));
+        self.said(quoted!("actor.email"), known(|e| &e.actor_email, Field::ActorEmail));
+        self.said(quoted!("actor.provenance"), known(|e| &e.actor_provenance, Field::ActorProvenance));
+        if let Some(known) = entry.enrichment {
+            self.known(quoted!("actor.unverified"), known.actor_unverified);
+            self.known(quoted!("actor.issuer"), known.actor_issuer.as_deref());
+            self.known(quoted!("actor.app.id"), known.actor_app.as_deref());
+            self.known(quoted!("actor.delegate.id"), known.actor_delegate.as_deref());
         }
-        let added = [
-            (entry.enrichment.and_then(|known| known.actor_unverified), "\"actor.unverified\":\""),
-            (entry.enrichment.and_then(|known| known.actor_issuer.as_deref()), "\"actor.issuer\":\""),
-            (entry.enrichment.and_then(|known| known.actor_app.as_deref()), "\"actor.app.id\":\""),
-            (entry.enrichment.and_then(|known| known.actor_delegate.as_deref()), "\"actor.delegate.id\":\""),
-        ];
-        for (value, key) in added {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                self.string(key, value.as_bytes());
-            }
-        }
-        self.texts(&[(Field::ActorAuthentication, "\"actor.authentication\":\"")]);
-        self.hex(Field::CredentialId, 16, "\"actor.credential.id\":\"");
-        self.texts(&[(Field::CredentialKey, "\"actor.credential.key\":\"")]);
+        self.text(Field::ActorAuthentication, quoted!("actor.authentication"));
+        self.hex(Field::CredentialId, 16, quoted!("actor.credential.id"));
+        self.text(Field::CredentialKey, quoted!("actor.credential.key"));
     }
 
     fn network(&mut self) {
-        self.texts(&[(Field::ClientAddress, "\"client.address\":\"")]);
-        self.numbers(&[(Field::ClientPort, "\"client.port\":")]);
+        self.text(Field::ClientAddress, quoted!("client.address"));
+        self.number(Field::ClientPort, key!("client.port"));
         let version = match self.record.integer(Field::ProtocolVersion) {
             Some(10) => "1.0",
             Some(11) => "1.1",
@@ -217,128 +276,131 @@ impl Line<'_, '_> {
             Some(30) => "3",
             _ => "",
         };
-        if !version.is_empty() {
-            self.string("\"network.protocol.version\":\"", version.as_bytes());
-        }
-        self.texts(&[
-            (Field::TlsVersion, "\"tls.protocol.version\":\""),
-            (Field::TlsClientSubject, "\"tls.client.subject\":\""),
-        ]);
-        self.hex(Field::TraceId, 16, "\"trace.id\":\"");
-        self.hex(Field::SpanId, 8, "\"span.id\":\"");
-        self.texts(&[(Field::UpstreamAddress, "\"upstream.address\":\"")]);
-        self.numbers(&[
-            (Field::UpstreamDuration, "\"upstream.duration.microseconds\":"),
-            (Field::UpstreamAttempts, "\"upstream.attempts\":"),
-        ]);
+        self.said(quoted!("network.protocol.version"), version.as_bytes());
+        self.text(Field::TlsVersion, quoted!("tls.protocol.version"));
+        self.text(Field::TlsClientSubject, quoted!("tls.client.subject"));
+        self.hex(Field::TraceId, 16, quoted!("trace.id"));
+        self.hex(Field::SpanId, 8, quoted!("span.id"));
+        self.text(Field::UpstreamAddress, quoted!("upstream.address"));
+        self.number(Field::UpstreamDuration, key!("upstream.duration.microseconds"));
+        self.number(Field::UpstreamAttempts, key!("upstream.attempts"));
         if let Some(error) = self.record.error_type() {
-            self.string("\"error.type\":\"", error.as_str().as_bytes());
+            self.string(quoted!("error.type"), error.as_str().as_bytes());
         }
     }
 
-    fn capture(&mut self, entry: &Entry<'_>) {
-        let context = &entry.context;
-        self.string("\"onrecord.instance\":\"", context.instance.as_bytes());
-        self.string("\"onrecord.boot\":\"", context.boot.as_bytes());
-        self.number("\"onrecord.lane\":", u64::from(context.lane));
-        self.number("\"onrecord.sequence\":", context.sequence);
-        self.string("\"schema.version\":\"", SCHEMA_VERSION.as_bytes());
+    fn capture(&mut self, place: &Place, sequence: u64) {
+        self.out.extend_from_slice(&place.text);
+        self.digits(sequence);
+        self.string(quoted!("schema.version"), SCHEMA_VERSION.as_bytes());
     }
 
-    fn key(&mut self, key: &str) {
-        if self.out.last() != Some(&b'{') {
-            self.out.push(b',');
+    /// Copies a constant. In line, so that its length is known and no call is made.
+    #[inline(always)]
+    fn push(&mut self, text: &'static str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    #[inline(always)]
+    fn string(&mut self, key: &'static str, value: &[u8]) {
+        self.push(key);
+        self.value(value);
+    }
+
+    /// A text, unless it is empty.
+    #[inline(always)]
+    fn said(&mut self, key: &'static str, value: &[u8]) {
+        if !value.is_empty() {
+            self.string(key, value);
         }
-        self.out.extend_from_slice(key.as_bytes());
     }
 
-    fn string(&mut self, key: &str, value: &[u8]) {
-        self.key(key);
+    fn known(&mut self, key: &'static str, value: Option<&str>) {
+        self.said(key, value.unwrap_or_default().as_bytes());
+    }
+
+    fn value(&mut self, value: &[u8]) {
         push_escaped(self.out, value);
         self.out.push(b'"');
     }
 
-    fn namespaced(&mut self, namespace: &[u8], key: &str, value: &[u8]) {
-        self.key("\"");
-        push_escaped(self.out, namespace);
-        self.out.extend_from_slice(key.as_bytes());
-        push_escaped(self.out, value);
-        self.out.push(b'"');
+    fn namespaced(&mut self, key: &[u8], value: &[u8]) {
+        self.out.extend_from_slice(key);
+        self.value(value);
     }
 
-    fn number(&mut self, key: &str, value: u64) {
-        self.key(key);
+    #[inline(always)]
+    fn text(&mut self, field: Field, key: &'static str) {
+        if let Some(value) = self.record.bytes(field) {
+            self.said(key, value);
+        }
+    }
+
+    #[inline(always)]
+    fn text_or_empty(&mut self, field: Field, key: &'static str) {
+        self.string(key, self.record.bytes(field).unwrap_or_default());
+    }
+
+    #[inline(always)]
+    fn number(&mut self, field: Field, key: &'static str) {
+        if let Some(value) = self.record.integer(field) {
+            self.push(key);
+            self.digits(value);
+        }
+    }
+
+    #[inline(always)]
+    fn number_or_zero(&mut self, field: Field, key: &'static str) {
+        self.push(key);
+        self.digits(self.record.integer(field).unwrap_or(0));
+    }
+
+    fn digits(&mut self, value: u64) {
         // What readers with 64 signed bits know.
         self.out.extend_from_slice(itoa::Buffer::new().format(value.min(i64::MAX as u64)).as_bytes());
     }
 
-    fn always(&mut self, fields: &[Named<'_>]) {
-        for &(field, key) in fields {
-            self.string(key, self.record.bytes(field).unwrap_or_default());
+    fn elements<'v>(&mut self, values: impl Iterator<Item = &'v [u8]>) {
+        for (index, value) in values.enumerate() {
+            self.push(if index == 0 { "[\"" } else { ",\"" });
+            self.value(value);
         }
-    }
-
-    fn texts(&mut self, fields: &[Named<'_>]) {
-        for &(field, key) in fields {
-            if let Some(value) = self.record.bytes(field)
-                && !value.is_empty()
-            {
-                self.string(key, value);
-            }
-        }
-    }
-
-    fn numbers(&mut self, fields: &[Named<'_>]) {
-        for &(field, key) in fields {
-            if let Some(value) = self.record.integer(field) {
-                self.number(key, value);
-            }
-        }
+        self.push("]");
     }
 
     /// A value of exactly `length` bytes as hexadecimal digits.
-    fn hex(&mut self, field: Field, length: usize, key: &str) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
+    fn hex(&mut self, field: Field, length: usize, key: &'static str) {
         if let Some(value) = self.record.bytes(field)
             && value.len() == length
         {
-            self.key(key);
-            for byte in value {
-                self.out.push(HEX[usize::from(byte >> 4)]);
-                self.out.push(HEX[usize::from(byte & 15)]);
-            }
-            self.out.push(b'"');
+            self.push(key);
+            push_hex(self.out, value);
+            self.push("\"");
         }
     }
 
-    fn list(&mut self, field: Field, key: &str) {
-        if self.record.bytes(field).is_none() {
-            return;
+    fn list(&mut self, field: Field, key: &'static str) {
+        if self.record.bytes(field).is_some() {
+            self.push(key);
+            self.elements(self.record.all(field));
         }
-        self.key(key);
-        for (index, value) in self.record.all(field).enumerate() {
-            self.out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
-            push_escaped(self.out, value);
-            self.out.push(b'"');
-        }
-        self.out.push(b']');
     }
 
     fn resources(&mut self) {
         if self.record.bytes(Field::Resources).is_none() {
             return;
         }
-        self.key("\"resources\":[");
+        self.push(concat!(key!("resources"), "["));
         for (index, value) in self.record.all(Field::Resources).enumerate() {
             let zero = memchr::memchr(0, value).unwrap_or(value.len());
             let id = value.get(zero + 1..).unwrap_or_default();
-            self.out.extend_from_slice(if index == 0 { b"{\"type\":\"" } else { b",{\"type\":\"" });
-            push_escaped(self.out, &value[..zero]);
-            self.out.extend_from_slice(b"\",\"id\":\"");
-            push_escaped(self.out, id);
-            self.out.extend_from_slice(b"\"}");
+            self.push(if index == 0 { "{\"type\":\"" } else { ",{\"type\":\"" });
+            self.value(&value[..zero]);
+            self.push(quoted!("id"));
+            self.value(id);
+            self.push("}");
         }
-        self.out.push(b']');
+        self.push("]");
     }
 }
 

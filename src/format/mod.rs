@@ -87,6 +87,17 @@ pub struct Enrichment {
     pub replaced: Vec<u8>,
 }
 
+impl Enrichment {
+    /// Makes it as empty as a new one, and keeps the memory of its lists.
+    pub fn clear(&mut self) {
+        let (mut origin_evidence, mut replaced) =
+            (std::mem::take(&mut self.origin_evidence), std::mem::take(&mut self.replaced));
+        origin_evidence.clear();
+        replaced.clear();
+        *self = Self { origin_evidence, replaced, ..Self::default() };
+    }
+}
+
 /// Adds to a record what its own bytes don't say.
 pub trait Enrich: Send {
     /// Fills `out`, which comes in empty.

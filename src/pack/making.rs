@@ -217,7 +217,7 @@ impl<'a> Making<'a> {
         }
         // Who acts on the gateway is no user of an API.
         let enrichment = enrich.filter(|_| lane != SELF_LANE).map(|enrich| {
-            self.enrichment = Enrichment::default();
+            self.enrichment.clear();
             enrich.enrich(record, &mut self.enrichment);
             &self.enrichment
         });
@@ -234,20 +234,31 @@ impl<'a> Making<'a> {
         }
         encoder.encode(&entry, &mut self.line);
 
+        let place = self.place(record);
+        let pushed = self.objects[place].push(&self.line, record.start(), boot, lane);
+        pushed.map_err(|error| io_error("write", &self.path(place))(error))?;
+        self.report.bytes_in += self.line.len() as u64;
+        Ok(())
+    }
+
+    /// The object that a record belongs to; a new one where it is the first of its partition.
+    fn place(&mut self, record: &RecordView<'_>) -> usize {
+        if let Some(place) = self.partitioner.same_as_before(record) {
+            return place;
+        }
         let next = self.objects.len();
         let partition = self.partitioner.partition(record);
         let place = *self.places.entry(partition).or_insert(next);
-        let path = self.path(place);
         if place == next {
             let level = match self.options.format.compression() {
                 Compression::Gzip => Some(self.options.level),
                 Compression::None => None,
             };
+            let path = self.path(place);
             self.objects.push(OpenObject::new(Arc::clone(self.fs), &path, level, &self.framing));
         }
-        self.objects[place].push(&self.line, record.start(), boot, lane).map_err(io_error("write", &path))?;
-        self.report.bytes_in += self.line.len() as u64;
-        Ok(())
+        self.partitioner.remember(record, place);
+        place
     }
 
     fn path(&self, place: usize) -> PathBuf {

@@ -32,7 +32,21 @@ pub struct Partition {
 #[derive(Debug, Default)]
 pub struct Partitioner {
     organizations: HashSet<Vec<u8>>,
+    before: Option<Before>,
 }
+
+/// What the partition of the record before was made of, and where its object is kept: most records
+/// belong where the one before them does.
+#[derive(Debug)]
+struct Before {
+    source: Vec<u8>,
+    organization: Vec<u8>,
+    /// Since 1970.
+    day: u64,
+    place: usize,
+}
+
+const DAY_MICROSECONDS: u64 = 86_400_000_000;
 
 impl Partitioner {
     /// The partition of a record.
@@ -45,6 +59,27 @@ impl Partitioner {
         };
         let source = text(Field::Source).map_or_else(|| UNKNOWN.to_owned(), escape);
         Partition { source, organization, day: civil(record.start()) }
+    }
+
+    /// The place that was [remembered](Self::remember), if this record belongs there for certain.
+    pub fn same_as_before(&self, record: &RecordView<'_>) -> Option<usize> {
+        let text = |field| record.bytes(field).unwrap_or_default();
+        let before = self.before.as_ref()?;
+        let is_same = before.organization == text(Field::Organization)
+            && before.source == text(Field::Source)
+            && before.day == record.start() / DAY_MICROSECONDS;
+        is_same.then_some(before.place)
+    }
+
+    /// Keeps in mind which place a record's partition has.
+    pub fn remember(&mut self, record: &RecordView<'_>, place: usize) {
+        let text = |field| record.bytes(field).unwrap_or_default().to_vec();
+        self.before = Some(Before {
+            source: text(Field::Source),
+            organization: text(Field::Organization),
+            day: record.start() / DAY_MICROSECONDS,
+            place,
+        });
     }
 
     fn has_room(&mut self, organization: &[u8]) -> bool {
