@@ -8,6 +8,7 @@ import argparse, glob, json, os, re, resource, shutil, signal, socket, ssl, stat
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BIN = os.environ.get("BENCH_BIN", os.path.join(os.path.dirname(os.path.dirname(HERE)), "target", "bench-bin"))
+VENV = os.path.join(BIN, "venv")
 RUN = os.environ.get("BENCH_RUN", "/tmp/bench-run")
 UP = 18000
 TICK = os.sysconf("SC_CLK_TCK")
@@ -143,6 +144,19 @@ class Target:
             g = self.spawn(["gzip", "-1", "-c"], stdin=sp.PIPE, stdout=open(self.log, "ab"))
             self.spawn(["haproxy", "-db", "-f", cfg], stdout=g.stdin)
         else: self.spawn(["haproxy", "-db", "-f", cfg], stdout=open(self.log, "ab"))
+    def t_caddy(self, var, kv):
+        kv["LOGLINE"] = "" if var == "nolog" else open(f"{HERE}/conf/caddy.log.inc").read()
+        self.env["GOMAXPROCS"] = str(self.workers); self.has |= {"https", "h2", "h2c"}
+        self.spawn([f"{VENV}/bin/caddy", "run", "--adapter", "caddyfile", "--config", render("Caddyfile", f"{self.dir}/Caddyfile", **kv)]); time.sleep(1)
+    def t_traefik(self, var, kv):
+        v, _, fast = var.partition("+")
+        kv["LOGLINE"] = "" if v == "nolog" else open(f"{HERE}/conf/traefik.log.inc").read(); kv["FAST"] = "experimental: { fastProxy: { } }" if fast else ""
+        self.env["GOMAXPROCS"] = str(self.workers); self.has |= {"https", "h2", "h2c"}
+        render("traefik-dynamic.yml", f"{self.dir}/dynamic.yml", **kv)
+        self.spawn([f"{VENV}/bin/traefik", f"--configFile={render('traefik.yml', self.dir + '/traefik.yml', **kv)}"]); time.sleep(1.5)
+    def t_pingora(self, var, kv):
+        self.env |= dict(PORT=str(self.http), TLS_PORT=str(self.https), CERT=kv["CERT"], KEY=kv["KEY"], UPSTREAM=str(UP), THREADS=str(self.workers), LOG=self.log if var == "log" else "")
+        self.has |= {"https", "h2"}; self.spawn([f"{BIN}/pingora-peer"])
     def t_gateway(self, var, kv):
         """GATEWAY_CMD is run by a shell with UPSTREAM_URL, WORKERS, RUN_DIR set; GATEWAY_URL http://127.0.0.1:PORT is where it listens.
         Optional: GATEWAY_TLS_URL, GATEWAY_H2C_URL, GATEWAY_LOG (glob of record files, for counting), GATEWAY_CMD2 for a second variant (gateway-2)."""

@@ -361,8 +361,9 @@ impl Line<'_, '_> {
     }
 
     fn elements<'v>(&mut self, values: impl Iterator<Item = &'v [u8]>) {
+        self.push("[");
         for (index, value) in values.enumerate() {
-            self.push(if index == 0 { "[\"" } else { ",\"" });
+            self.push(if index == 0 { "\"" } else { ",\"" });
             self.value(value);
         }
         self.push("]");

@@ -2,8 +2,10 @@
 //! once, their bodies handed on without a copy.
 
 use super::fault::Fault;
+use super::one_connection::OneConnection;
 use super::response::{FieldSpan, Part, ResponseGuard};
-use super::shapes::Shapes;
+use super::shapes::{Shapes, Told};
+use super::values::value;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
@@ -27,8 +29,10 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// All fields, in their order.
+    /// All fields, in their order; and what [`Shapes::adding`] adds, where `told` says so.
     pub headers: HeaderMap,
+    /// What its names tell.
+    pub told: Told,
     /// The reason, if it is another than the usual one of this status; empty where it has bytes
     /// that are not ASCII.
     pub reason: Option<Bytes>,
@@ -84,19 +88,24 @@ impl ResponseReader {
     fn make_head(&self, bytes: Bytes, shapes: &mut Shapes) -> Result<ResponseHead, Fault> {
         let line = self.guard.status_line();
         let fields = self.guard.fields();
-        let headers = match shapes.copy(&bytes, fields, self.guard.was_expected()) {
-            Some(headers) => headers.map_err(|_| Fault::Control)?,
+        // What is added names the version; few upstreams speak the one before.
+        let known = if line.is_10 { None } else { shapes.copy(&bytes, fields, self.guard.was_expected()) };
+        let (headers, told) = match known {
+            Some(known) => known?,
             None => {
                 let headers = read_fields(&bytes, fields)?;
                 shapes.note(&bytes, fields, &headers);
-                headers
+                let told = Told { one_connection: OneConnection::of(&headers), is_added: false };
+                (headers, told)
             }
         };
         let mut keeps_alive = !line.is_10;
         let mut closes = false;
-        for value in headers.get_all(CONNECTION) {
-            closes |= names(value, b"close");
-            keeps_alive |= names(value, b"keep-alive");
+        if told.one_connection.has_connection() {
+            for value in headers.get_all(CONNECTION) {
+                closes |= names(value, b"close");
+                keeps_alive |= names(value, b"keep-alive");
+            }
         }
         let status = StatusCode::from_u16(line.status).map_err(|_| Fault::StatusLine)?;
         let reason = &bytes[line.reason()];
@@ -107,7 +116,7 @@ impl ResponseReader {
             false => Some(Bytes::new()),
         };
         let version = if line.is_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-        Ok(ResponseHead { status, version, headers, reason, keeps_alive: keeps_alive && !closes })
+        Ok(ResponseHead { status, version, headers, told, reason, keeps_alive: keeps_alive && !closes })
     }
 
     /// The next piece of the body, taken out of the buffer; `None`: more is needed, or the
@@ -178,8 +187,7 @@ fn read_fields(bytes: &Bytes, fields: &[FieldSpan]) -> Result<HeaderMap, Fault> 
     for field in fields {
         // The guard has seen that it is a token; one that is too long for a name is refused.
         let name = HeaderName::from_bytes(&bytes[field.name()]).map_err(|_| Fault::FieldName)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(field.value())).map_err(|_| Fault::Control)?;
-        headers.append(name, value);
+        headers.append(name, value(bytes.slice(field.value())).ok_or(Fault::Control)?);
     }
     Ok(headers)
 }

@@ -4,10 +4,13 @@
 //! a name, allocating it and finding its place in a map takes more than all else that is done to
 //! a field; copying a map that has the names already takes a tenth of it.
 
+use super::Fault;
 use super::names::Names;
+use super::one_connection::OneConnection;
 use super::response::FieldSpan;
+use super::values::value;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue, InvalidHeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Kinds of answers that are known at once, told apart by their number of fields.
 const KINDS: usize = 8;
@@ -19,16 +22,35 @@ pub struct Shapes {
     kinds: [Shape; KINDS],
     /// Of the last answer.
     latest: usize,
+    added: Option<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug, Default)]
 struct Shape {
     names: Names,
-    /// All names with empty values, in their order; empty until it is learned.
+    /// All names with empty values, in their order, and behind them what is added; empty until it
+    /// is learned.
     map: HeaderMap,
+    told: Told,
+}
+
+/// What the names of a head tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The fields of this connection that it has.
+    pub one_connection: OneConnection,
+    /// Whether the field that [`Shapes::adding`] names was added.
+    pub is_added: bool,
 }
 
 impl Shapes {
+    /// Heads of a known shape come with this field more, unless they have it: that costs nothing
+    /// where the map is copied anyway.
+    #[must_use]
+    pub fn adding(name: HeaderName, value: HeaderValue) -> Self {
+        Self { added: Some((name, value)), ..Self::default() }
+    }
+
     /// What the next answer is expected to have: what the last one had.
     pub(super) fn expected(&self) -> &Names {
         &self.kinds[self.latest].names
@@ -41,22 +63,22 @@ impl Shapes {
         head: &Bytes,
         fields: &[FieldSpan],
         is_expected: bool,
-    ) -> Option<Result<HeaderMap, InvalidHeaderValue>> {
+    ) -> Option<Result<(HeaderMap, Told), Fault>> {
         if !is_expected {
             self.latest = fields.len() % KINDS;
         }
         let shape = &self.kinds[self.latest];
-        if shape.map.len() != fields.len() || !is_expected && !shape.names.are_of(head, fields) {
+        if shape.map.is_empty() || !is_expected && !shape.names.are_of(head, fields) {
             return None;
         }
         let mut map = shape.map.clone();
         for (value, field) in map.values_mut().zip(fields) {
-            match HeaderValue::from_maybe_shared(head.slice(field.value())) {
-                Ok(found) => *value = found,
-                Err(error) => return Some(Err(error)),
+            match self::value(head.slice(field.value())) {
+                Some(found) => *value = found,
+                None => return Some(Err(Fault::Control)),
             }
         }
-        Some(Ok(map))
+        Some(Ok((map, shape.told)))
     }
 
     /// Notes the names of a head that [`Self::copy`] did not know, with the map made of it.
@@ -68,6 +90,13 @@ impl Shapes {
                 shape.map = map.clone();
                 // The values of this answer are not to be kept.
                 shape.map.values_mut().for_each(|value| *value = HeaderValue::from_static(""));
+                shape.told = Told { one_connection: OneConnection::of(map), is_added: false };
+                if let Some((name, value)) = &self.added
+                    && !map.contains_key(name)
+                {
+                    shape.map.insert(name, value.clone());
+                    shape.told.is_added = true;
+                }
             }
             return;
         }

@@ -8,6 +8,7 @@ use super::upgrade::Tunnel;
 use super::upstream::{Lease, UpstreamError};
 use crate::capture::Account;
 use crate::http1::Fault;
+use crate::http1::Told;
 use crate::record::ErrorType;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -180,6 +181,8 @@ pub(super) enum Coming {
     Http1 {
         /// Whether its length was said before, be it 0.
         has_length: bool,
+        /// What the names in its head tell.
+        told: Told,
     },
     /// From a stream of HTTP/2.
     Http2(Incoming),
@@ -224,9 +227,9 @@ impl UpstreamBody {
         match (&self.inner, &self.lease) {
             (Coming::Http2(inner), _) => inner.size_hint(),
             (Coming::Http1 { .. }, Some(lease)) => lease.http1_size_hint(),
-            (Coming::Http1 { has_length: true }, None) => SizeHint::with_exact(0),
+            (Coming::Http1 { has_length: true, .. }, None) => SizeHint::with_exact(0),
             // Chunked it came and chunked it goes on, even where the end has come already.
-            (Coming::Http1 { has_length: false }, None) => SizeHint::default(),
+            (Coming::Http1 { has_length: false, .. }, None) => SizeHint::default(),
         }
     }
 

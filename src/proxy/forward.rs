@@ -9,10 +9,12 @@ use super::body::{Coming, RequestBody, ResponseBody, UpstreamBody, arm, is_past_
 use super::error::ForwardError;
 use super::expect::Expectation;
 use super::headers::{ForwardedFields, prepare_request, prepare_response};
+use super::hop::Hop;
 use super::options::{Limits, SourceOptions};
 use super::upgrade::{self, Tunnel};
 use super::upstream::{Connection, Lease, Pool, UpstreamError, UpstreamShared};
 use crate::capture::{Account, Call};
+use crate::http1::{OneConnection, Told};
 use crate::metrics::LaneStats;
 use crate::record::ErrorType;
 use crate::timer::Timers;
@@ -68,22 +70,22 @@ impl Target {
         self.pool.sweep();
     }
 
-    /// The request target for the upstream: the path prefix taken off, the upstream's base
-    /// path put before, every other byte as it came.
-    fn rewrite(&self, uri: &Uri) -> Result<Uri, ForwardError> {
-        let malformed = || {
+    /// The request target for the upstream, where it is another than the client's: the path prefix
+    /// taken off, the upstream's base path put before, every other byte as it came.
+    fn rewrite(&self, uri: &Uri) -> Result<Option<Uri>, ForwardError> {
+        let base = &self.pool.upstream().base_path;
+        if self.path_prefix.is_empty() && base.is_empty() {
+            return Ok(None);
+        }
+        let malformed = |_| {
             ForwardError::refused(
                 StatusCode::BAD_REQUEST,
                 ErrorType::Malformed,
                 "the request target is not usable",
             )
         };
-        let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let base = &self.pool.upstream().base_path;
-        if self.path_prefix.is_empty() && base.is_empty() {
-            return Ok(Uri::from(target));
-        }
-        let rest = strip_prefix(target.as_str(), &self.path_prefix).ok_or_else(|| {
+        let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let rest = strip_prefix(target, &self.path_prefix).ok_or_else(|| {
             ForwardError::refused(
                 StatusCode::NOT_FOUND,
                 ErrorType::NoSource,
@@ -91,8 +93,13 @@ impl Target {
             )
         })?;
         let slash = if rest.starts_with('/') || rest == "*" { "" } else { "/" };
-        PathAndQuery::try_from(format!("{base}{slash}{rest}")).map(Uri::from).map_err(|_| malformed())
+        PathAndQuery::try_from(format!("{base}{slash}{rest}")).map(Uri::from).map(Some).map_err(malformed)
     }
+}
+
+/// What the client asks for, without the authority.
+fn asked(uri: &Uri) -> Uri {
+    uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")).into()
 }
 
 /// What follows the prefix, when the prefix ends at a segment's end.
@@ -119,47 +126,78 @@ pub(super) struct Prepared {
 /// so (`REFUSED_STREAM`, or a GOAWAY that names an earlier stream) and there was no body.
 /// Dropped, the future closes the upstream connection that it used, or resets its stream.
 pub(super) fn forward(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> Forwarding {
-    let begun = prepare(target, fields, call).and_then(begin);
+    let begun = begin(target, fields, call);
     begun.unwrap_or_else(|error| Forwarding::Failed(Some(error)))
 }
 
-fn prepare(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> Result<Prepared, ForwardError> {
+/// Sends it over a connection of HTTP/1.1 that is ready, if there is one, with what a [`Hop`]
+/// changes: that is all that most requests need, and their future carries no more than the
+/// connection. The others get one of their own.
+fn begin(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> Result<Forwarding, ForwardError> {
+    let uri = target.rewrite(call.request.uri())?;
+    let trusted = call.source.trusts(&call.peer);
+    let Some(hop) = Hop::of(&call.request, fields, trusted, target.host.as_ref()) else {
+        return begin_prepared(prepare(target, fields, uri, call));
+    };
+    match target.pool.ready() {
+        Some(lease) if !lease.is_http2() => {
+            let host = further_host(target, &lease).cloned();
+            let Call { request, account, .. } = call;
+            let request = request.map(|body| RequestBody::new(body, &account, &target.limits));
+            Ok(start(target, account, lease, request, Some(&hop.to(host.as_ref(), uri))))
+        }
+        ready => Ok(attempts(prepare(target, fields, uri, call), ready)),
+    }
+}
+
+/// The request with its fields as they go on. `uri`: its target, if it is another.
+fn prepare(target: &Rc<Target>, fields: &ForwardedFields, uri: Option<Uri>, call: Call) -> Prepared {
     let Call { request, account, peer, source, .. } = call;
-    let uri = target.rewrite(request.uri())?;
     let trusted = source.trusts(&peer);
     let wish = upgrade::wanted(&request, &target.pool.forward().upgrades);
     let expects = Expectation::is_of(&request);
     let mut request = request.map(|body| RequestBody::new(body, &account, &target.limits));
     prepare_request(&mut request, fields, trusted, target.host.as_ref());
-    *request.uri_mut() = uri;
+    *request.uri_mut() = uri.unwrap_or_else(|| asked(request.uri()));
     *request.version_mut() = Version::HTTP_11;
     if let Some(protocol) = &wish {
         upgrade::write(request.headers_mut(), protocol.clone());
     }
-    Ok(Prepared { request, account, target: Rc::clone(target), wish, expects })
+    Prepared { request, account, target: Rc::clone(target), wish, expects }
 }
 
-/// Sends it over a connection of HTTP/1.1 that is ready, if there is one: that is all that most
-/// requests need, and their future carries no more than the connection. The others get one of
-/// their own.
-fn begin(prepared: Prepared) -> Result<Forwarding, ForwardError> {
-    let attempts = |prepared, lease| Forwarding::Attempts(Box::pin(attempts::run(prepared, lease)));
+fn begin_prepared(prepared: Prepared) -> Result<Forwarding, ForwardError> {
     if prepared.wish.is_some() || prepared.expects {
         return Ok(attempts(prepared, None));
     }
-    let Some(mut lease) = prepared.target.pool.ready() else { return Ok(attempts(prepared, None)) };
-    if lease.is_http2() {
-        return Ok(attempts(prepared, Some(lease)));
+    match prepared.target.pool.ready() {
+        Some(lease) if !lease.is_http2() => {
+            let Prepared { mut request, account, target, .. } = prepared;
+            address(&target, &lease, &mut request, false)?;
+            Ok(start(&target, account, lease, request, None))
+        }
+        ready => Ok(attempts(prepared, ready)),
     }
-    let Prepared { mut request, account, target, .. } = prepared;
-    address(&target, &lease, &mut request, false)?;
+}
+
+fn attempts(prepared: Prepared, ready: Option<Lease>) -> Forwarding {
+    Forwarding::Attempts(Box::pin(attempts::run(prepared, ready)))
+}
+
+fn start(
+    target: &Rc<Target>,
+    account: Rc<Account>,
+    mut lease: Lease,
+    request: Request<RequestBody>,
+    hop: Option<&Hop<'_>>,
+) -> Forwarding {
     account.upstream_attempt(&lease.endpoint().address, lease.reached());
     arm(&account, &target.limits, target.limits.response_timeout);
     let sent = Instant::now();
     // The pool has looked at it just now: nothing can have come in between.
-    let connection = lease.http1().expect("one of HTTP/2 was handed over above");
-    connection.start_ready(request, None);
-    Ok(Forwarding::Sent(Some(Sending { lease, account, target, sent })))
+    let connection = lease.http1().expect("those of HTTP/2 are handed to attempts");
+    connection.start_ready(request, hop);
+    Forwarding::Sent(Some(Sending { lease, account, target: Rc::clone(target), sent }))
 }
 
 /// What comes of a request.
@@ -236,7 +274,7 @@ pub(super) fn poll_http1(
     match connection.poll_head(context) {
         Poll::Ready(Ok(response)) => {
             let has_length = connection.size_hint().exact().is_some();
-            Poll::Ready(Sent::Response(response.map(|()| Coming::Http1 { has_length })))
+            Poll::Ready(Sent::Response(response.map(|told| Coming::Http1 { has_length, told })))
         }
         Poll::Ready(Err(error)) => Poll::Ready(Sent::Failed(error)),
         Poll::Pending => account.timer().poll(context).map(|()| Sent::TimedOut),
@@ -288,9 +326,9 @@ pub(super) fn address(
         *request.uri_mut() = uri.path_and_query.map(Uri::from).ok_or_else(malformed)?;
         *request.version_mut() = Version::HTTP_11;
     }
+    let host = if is_again { lease.endpoint().host.as_ref() } else { further_host(target, lease) };
     if target.host.is_some()
-        && (is_again || lease.endpoint().is_further())
-        && let Some(host) = lease.endpoint().host.as_ref()
+        && let Some(host) = host
     {
         request.headers_mut().insert(HOST, host.clone());
     }
@@ -303,6 +341,12 @@ pub(super) fn address(
         *request.version_mut() = Version::HTTP_2;
     }
     Ok(())
+}
+
+/// The authority of this connection's address, if it is another than the first one's.
+fn further_host<'l>(target: &Target, lease: &'l Lease) -> Option<&'l HeaderValue> {
+    let is_further = target.host.is_some() && lease.endpoint().is_further();
+    lease.endpoint().host.as_ref().filter(|_| is_further)
 }
 
 /// A response's head with all that belongs to it.
@@ -326,18 +370,22 @@ pub(super) fn accept(target: &Target, answer: Answer) -> Result<Response<Respons
         lease.succeeded()
     }
     let limits = Rc::clone(&target.limits);
+    let told = match response.body() {
+        Coming::Http1 { told, .. } => *told,
+        Coming::Http2(_) => Told { one_connection: OneConnection::of(response.headers()), ..Told::default() },
+    };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(protocol) = wish.filter(|asked| upgrade::is_answer(response.headers(), asked)) else {
             return Err(ForwardError::Switched);
         };
         let parts = lease.leave_http().ok_or(ForwardError::Switched)?;
         account.timer().clear();
-        prepare_response(&mut response);
+        prepare_response(&mut response, told);
         upgrade::write(response.headers_mut(), protocol);
         let tunnel = Tunnel::new(parts, lease, limits, target.pool.forward().tunnel_timeout);
         return Ok(response.map(|_| ResponseBody::Tunnel(Box::new(tunnel))));
     }
-    prepare_response(&mut response);
+    prepare_response(&mut response, told);
     Ok(response
         .map(|body| ResponseBody::Upstream(UpstreamBody::new(body, lease, account, limits, expectation))))
 }

@@ -1,6 +1,7 @@
 //! What happens to header fields on their way through (RFC 9110 §7.6, RFC 7239).
 
 use crate::capture::Peer;
+use crate::http1::{OneConnection, Told};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -9,14 +10,9 @@ use http::header::{
 };
 use http::{Method, Request, Version};
 use smallvec::SmallVec;
-use std::cell::RefCell;
 use std::net::IpAddr;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
-const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
-const PROXY: HeaderName = HeaderName::from_static("proxy");
 const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -72,55 +68,13 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     [CONNECTION, KEEP_ALIVE, TRAILER, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS, MAX_FORWARDS].contains(name)
 }
 
-/// The fields that speak of one connection only, whether `Connection` names them or not.
-const OF_ONE_CONNECTION: [HeaderName; 10] = [
-    CONNECTION,
-    TE,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HTTP2_SETTINGS,
-    // Programs behind CGI take it for the proxy that they are to use ("httpoxy").
-    PROXY,
-];
-const CONNECTION_BIT: u16 = 1;
-const TE_BIT: u16 = 1 << 1;
-
-/// The bit of a field by its place in [`OF_ONE_CONNECTION`], or 0. Looking at each name that is
-/// there costs a tenth of asking the map for each that might be.
-fn one_connection_bit(name: &HeaderName) -> u16 {
-    const LENGTHS: u64 = 1 << 2 | 1 << 5 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19;
-    let name = name.as_str();
-    if name.len() >= 64 || LENGTHS & 1 << name.len() == 0 {
-        return 0;
-    }
-    let place = match name {
-        "connection" => 0,
-        "te" => 1,
-        "keep-alive" => 2,
-        "proxy-connection" => 3,
-        "proxy-authenticate" => 4,
-        "proxy-authorization" => 5,
-        "transfer-encoding" => 6,
-        "upgrade" => 7,
-        "http2-settings" => 8,
-        "proxy" => 9,
-        _ => return 0,
-    };
-    1 << place
-}
-
 /// Takes out the fields that speak of one connection only: the known ones and those that
 /// `Connection` names, but for [what is never its affair](is_for_one_connection).
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let present = headers.keys().fold(0, |present, name| present | one_connection_bit(name));
-    if present == 0 {
+fn strip_hop_by_hop(headers: &mut HeaderMap, present: OneConnection) {
+    if present.is_none() {
         return;
     }
-    if present & CONNECTION_BIT != 0 {
+    if present.has_connection() {
         let mut named: SmallVec<[HeaderName; 4]> = SmallVec::new();
         for value in headers.get_all(CONNECTION) {
             let tokens = value.as_bytes().split(|&byte| byte == b',');
@@ -131,13 +85,10 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for (place, name) in OF_ONE_CONNECTION.iter().enumerate() {
-        let bit = 1 << place;
-        if present & bit != 0 && bit != TE_BIT {
-            headers.remove(name);
-        }
+    for name in present.names().filter(|name| name != TE) {
+        headers.remove(name);
     }
-    if present & TE_BIT != 0
+    if present.has_te()
         && let Some(te) = headers.get(TE)
     {
         // The one thing in TE that is of use behind a proxy.
@@ -157,9 +108,6 @@ pub(super) struct ForwardedFields {
     address: HeaderValue,
     node: String,
     proto: &'static str,
-    /// The last `Forwarded` element with the Host it was made for: a connection's requests
-    /// nearly always have the same one. A copy of its own, so that no read buffer stays with it.
-    last: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl ForwardedFields {
@@ -174,7 +122,31 @@ impl ForwardedFields {
             None => ("unknown".to_owned(), "for=unknown".to_owned()),
         };
         let address = HeaderValue::from_str(&address).expect("addresses are plain ASCII");
-        Self { address, node, proto, last: RefCell::default() }
+        Self { address, node, proto }
+    }
+
+    /// This hop's member of `X-Forwarded-For`.
+    pub(super) fn address(&self) -> &[u8] {
+        self.address.as_bytes()
+    }
+
+    /// `X-Forwarded-Proto`.
+    pub(super) fn proto(&self) -> &[u8] {
+        self.proto.as_bytes()
+    }
+
+    /// Appends this hop's element of `Forwarded`.
+    pub(super) fn write_element(&self, host: Option<&[u8]>, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.node.as_bytes());
+        if let Some(host) = host
+            && memchr::memchr2(b'"', b'\\', host).is_none()
+        {
+            out.extend_from_slice(b";host=\"");
+            out.extend_from_slice(host);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(self.proto.as_bytes());
     }
 }
 
@@ -194,7 +166,7 @@ pub(super) fn prepare_request<B>(
         .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
         .or_else(|| request.headers().get(HOST).cloned());
     let headers = request.headers_mut();
-    strip_hop_by_hop(headers);
+    strip_hop_by_hop(headers, OneConnection::of(headers));
     if headers.contains_key(EXPECT) {
         // Answered here: the body is asked for (100) when the upstream is ready to get it.
         headers.remove(EXPECT);
@@ -209,20 +181,19 @@ pub(super) fn prepare_request<B>(
     if !trusted || !headers.contains_key(X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(forwarded.proto));
     }
-    if let Some(original) = &original_host
-        && (!trusted || !headers.contains_key(X_FORWARDED_HOST))
-    {
-        headers.insert(X_FORWARDED_HOST, original.clone());
+    if !trusted || !headers.contains_key(X_FORWARDED_HOST) {
+        match &original_host {
+            Some(original) => headers.insert(X_FORWARDED_HOST, original.clone()),
+            // Nobody vouches for what the client says of it.
+            None => headers.remove(X_FORWARDED_HOST),
+        };
     }
-    if let Some(element) = forwarded.element(original_host.as_ref()) {
+    let mut element = Vec::with_capacity(80);
+    forwarded.write_element(original_host.as_ref().map(HeaderValue::as_bytes), &mut element);
+    if let Ok(element) = HeaderValue::from_bytes(&element) {
         extend(headers, FORWARDED, trusted, &element);
     }
-    let received_by = match version {
-        Version::HTTP_10 => HeaderValue::from_static("1.0 onrecord"),
-        Version::HTTP_2 => HeaderValue::from_static("2 onrecord"),
-        _ => HeaderValue::from_static("1.1 onrecord"),
-    };
-    extend(headers, VIA, true, &received_by);
+    extend(headers, VIA, true, &received_by(version));
     match (host, original_host) {
         (Some(host), _) => headers.insert(HOST, host.clone()),
         (None, Some(original)) => headers.insert(HOST, original),
@@ -230,15 +201,23 @@ pub(super) fn prepare_request<B>(
     };
 }
 
-/// Rewrites a response's fields for the client.
-pub(super) fn prepare_response<B>(response: &mut http::Response<B>) {
-    let received_by = HeaderValue::from_static(match response.version() {
+/// Rewrites a response's fields for the client. `told`: what their names have told already; the
+/// field that may have been added is `Via`.
+pub(super) fn prepare_response<B>(response: &mut http::Response<B>, told: Told) {
+    strip_hop_by_hop(response.headers_mut(), told.one_connection);
+    if !told.is_added {
+        let received_by = received_by(response.version());
+        extend(response.headers_mut(), VIA, true, &received_by);
+    }
+}
+
+/// This hop's member of `Via`.
+pub(super) fn received_by(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
         Version::HTTP_10 => "1.0 onrecord",
         Version::HTTP_2 => "2 onrecord",
         _ => "1.1 onrecord",
-    });
-    strip_hop_by_hop(response.headers_mut());
-    extend(response.headers_mut(), VIA, true, &received_by);
+    })
 }
 
 /// Appends a list member to what is there, or replaces what is there where it is not believed.
@@ -262,36 +241,6 @@ fn extend(headers: &mut HeaderMap, name: HeaderName, keep: bool, member: &Header
         Entry::Vacant(entry) => {
             entry.insert(member.clone());
         }
-    }
-}
-
-impl ForwardedFields {
-    /// This hop's element of `Forwarded`.
-    fn element(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
-        let Some(host) = host else { return self.make_element(None) };
-        if let Some((last, element)) = &*self.last.borrow()
-            && last.as_bytes() == host.as_bytes()
-        {
-            return Some(element.clone());
-        }
-        let element = self.make_element(Some(host))?;
-        *self.last.borrow_mut() = HeaderValue::from_bytes(host.as_bytes()).ok().zip(Some(element.clone()));
-        Some(element)
-    }
-
-    fn make_element(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
-        let mut element = Vec::with_capacity(self.node.len() + 40);
-        element.extend_from_slice(self.node.as_bytes());
-        if let Some(host) = host.map(HeaderValue::as_bytes)
-            && !host.iter().any(|&byte| byte == b'"' || byte == b'\\')
-        {
-            element.extend_from_slice(b";host=\"");
-            element.extend_from_slice(host);
-            element.push(b'"');
-        }
-        element.extend_from_slice(b";proto=");
-        element.extend_from_slice(self.proto.as_bytes());
-        HeaderValue::from_bytes(&element).ok()
     }
 }
 
@@ -362,19 +311,6 @@ mod tests {
         assert_eq!(headers["traceparent"], "00-1-2-01");
         assert_eq!(headers["host"], "up.example:8080");
         assert_eq!(headers["x-forwarded-host"], "api.example");
-    }
-
-    #[test]
-    fn each_field_of_one_connection_is_known_by_its_name() {
-        for (place, name) in OF_ONE_CONNECTION.iter().enumerate() {
-            assert_eq!(one_connection_bit(name), 1 << place, "{name}");
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static("x"));
-            strip_hop_by_hop(&mut headers);
-            assert!(headers.is_empty(), "{name}");
-        }
-        assert_eq!((OF_ONE_CONNECTION[0].clone(), OF_ONE_CONNECTION[1].clone()), (CONNECTION, TE));
-        assert_eq!(one_connection_bit(&HOST), 0);
     }
 
     #[test]

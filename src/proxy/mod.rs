@@ -12,6 +12,7 @@ mod expect;
 mod forward;
 mod gate;
 mod headers;
+mod hop;
 mod meaning;
 mod options;
 mod rescue;

@@ -258,8 +258,9 @@ impl<'a> RecordView<'a> {
 
     /// Every value of a repeatable bytes field, in order.
     pub fn all(&self, field: Field) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let is_there = self.bytes(field).is_some();
-        Fields::new(if is_there { self.bytes } else { &[] }).filter_map(move |item| match item {
+        // Most records have none of most of them. Of some numbers the view keeps no place.
+        let is_absent = (field as usize) < SLOTS && self.bytes(field).is_none();
+        Fields::new(if is_absent { &[] } else { self.bytes }).filter_map(move |item| match item {
             Ok((number, Value::Bytes(bytes))) if number == field as u8 => Some(bytes),
             _ => None,
         })

@@ -19,8 +19,8 @@ mod tls;
 mod watch;
 
 pub use error::UpstreamError;
-pub(super) use http1::Connection;
 pub use http1::Http1Error;
+pub(super) use http1::{Connection, line};
 pub(super) use lease::Lease;
 pub use options::{ForwardOptions, HealthOptions, Http2, Place, Upstream, UpstreamAddress};
 pub(super) use pool::Pool;

@@ -2,7 +2,10 @@
 
 use super::super::UpstreamIo;
 use crate::http1::Shapes;
+use crate::proxy::headers::received_by;
 use bytes::BytesMut;
+use http::Version;
+use http::header::VIA;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
@@ -21,12 +24,19 @@ const MOST_KEPT: usize = 64 * 1024;
 
 /// A worker's buffers. Many exchanges take turns: each takes out of the block what has come for
 /// it, without a copy, and the block is used again when all that was taken is gone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::proxy::upstream) struct Buffers {
     block: RefCell<BytesMut>,
     head: RefCell<Vec<u8>>,
     /// What its answers look like.
     pub(super) shapes: RefCell<Shapes>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        let shapes = Shapes::adding(VIA, received_by(Version::HTTP_11));
+        Self { block: RefCell::default(), head: RefCell::default(), shapes: RefCell::new(shapes) }
+    }
 }
 
 impl Buffers {

@@ -5,10 +5,11 @@ use super::super::{UpstreamError, UpstreamIo};
 use super::buffers::{Buffers, LEAST_READ};
 use super::error::Http1Error;
 use super::upload::Upload;
-use crate::http1::{Fault, Piece, ResponseHead, ResponseReader};
+use crate::http1::{Fault, Piece, ResponseHead, ResponseReader, Told};
 use crate::metrics::LaneStats;
 use crate::proxy::body::RequestBody;
 use crate::proxy::expect::Expectation;
+use crate::proxy::hop::Hop;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -126,21 +127,26 @@ impl Connection {
         if self.readiness() != Readiness::Ready {
             return Err(Box::new(request));
         }
-        self.start_ready(request, expectation);
+        self.begin(request, None, expectation);
         Ok(())
     }
 
-    /// The same on a connection that was found ready in this turn.
-    pub(in crate::proxy) fn start_ready(
+    /// The same on a connection that was found ready in this turn; `hop` changes the request.
+    pub(in crate::proxy) fn start_ready(&mut self, request: Request<RequestBody>, hop: Option<&Hop<'_>>) {
+        self.begin(request, hop, None);
+    }
+
+    fn begin(
         &mut self,
         request: Request<RequestBody>,
+        hop: Option<&Hop<'_>>,
         expectation: Option<&Rc<Expectation>>,
     ) {
         let mut state = self.state.borrow_mut();
         self.rest = None;
         self.reached.set(false);
         state.reader.expect(*request.method() == Method::HEAD);
-        state.upload = Upload::new(request, &state.buffers);
+        state.upload = Upload::new(request, hop, &state.buffers);
         state.expectation = expectation.cloned();
         state.wanted = LEAST_READ;
         state.is_over = false;
@@ -154,7 +160,7 @@ impl Connection {
     pub(in crate::proxy) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Response<()>, UpstreamError>> {
+    ) -> Poll<Result<Response<Told>, UpstreamError>> {
         let mut state = self.state.borrow_mut();
         // The answer comes first, where there is one: an upstream may refuse what it has not read.
         let sent = state.poll_upload(context);
@@ -245,8 +251,8 @@ fn failed(sent: Poll<Result<(), Http1Error>>) -> Option<Http1Error> {
     }
 }
 
-fn response(head: ResponseHead) -> Response<()> {
-    let mut response = Response::new(());
+fn response(head: ResponseHead) -> Response<Told> {
+    let mut response = Response::new(head.told);
     *response.status_mut() = head.status;
     *response.version_mut() = head.version;
     *response.headers_mut() = head.headers;

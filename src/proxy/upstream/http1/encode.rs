@@ -1,5 +1,6 @@
 //! Writes a request's head, and says how its body follows (RFC 9112 §3, §6).
 
+use crate::proxy::hop::Hop;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, TRAILER, TRANSFER_ENCODING};
 use http::{Method, Request};
 use http_body::Body;
@@ -15,26 +16,33 @@ pub(super) enum Framing {
     Chunked(Vec<HeaderName>),
 }
 
-/// Appends the head to `out`. Fields are written as they are, but for those of framing: a body
-/// of known length has a Content-Length, another one is chunked. GET and HEAD have a body only
-/// if it has a length: many clients of HTTP/2 leave open whether there is one.
-pub(super) fn encode<B: Body>(request: &Request<B>, out: &mut Vec<u8>) -> Framing {
+/// Appends the head to `out`. Fields are written as they are, or with what `hop` changes of them,
+/// but for those of framing: a body of known length has a Content-Length, another one is chunked.
+/// GET and HEAD have a body only if it has a length: many clients of HTTP/2 leave open whether
+/// there is one.
+pub(super) fn encode<B: Body>(request: &Request<B>, hop: Option<&Hop<'_>>, out: &mut Vec<u8>) -> Framing {
     let headers = request.headers();
-    out.reserve(128 + headers.len() * 48);
+    let target = hop.map_or(request.uri(), |hop| hop.target(request));
+    out.reserve(384 + headers.len() * 48);
     out.extend_from_slice(request.method().as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(request.uri().path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+    out.extend_from_slice(target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let (framing, keeps_length) = framing(request);
     let mut has_length = false;
-    for (name, value) in headers {
-        if *name == TRANSFER_ENCODING {
-            continue;
+    let mut is_left_out = |name: &HeaderName| {
+        *name == TRANSFER_ENCODING
+            || *name == CONTENT_LENGTH && (!keeps_length || std::mem::replace(&mut has_length, true))
+    };
+    match hop {
+        Some(hop) => hop.write(request, out, is_left_out),
+        None => {
+            for (name, value) in headers {
+                if !is_left_out(name) {
+                    line(out, name.as_str().as_bytes(), value.as_bytes());
+                }
+            }
         }
-        if *name == CONTENT_LENGTH && (!keeps_length || std::mem::replace(&mut has_length, true)) {
-            continue;
-        }
-        line(out, name.as_str().as_bytes(), value.as_bytes());
     }
     match framing {
         Framing::Exact(length) if !has_length => {
@@ -47,8 +55,9 @@ pub(super) fn encode<B: Body>(request: &Request<B>, out: &mut Vec<u8>) -> Framin
     framing
 }
 
+/// Appends a field line.
 #[inline]
-pub(super) fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(in crate::proxy) fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -108,7 +117,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut out = Vec::new();
-        let framing = encode(&request.body(body).unwrap(), &mut out);
+        let framing = encode(&request.body(body).unwrap(), None, &mut out);
         (String::from_utf8(out).unwrap(), framing)
     }
 

@@ -18,4 +18,5 @@ mod upload;
 pub(super) use buffers::Buffers;
 pub(in crate::proxy) use connection::Connection;
 pub(super) use connection::Readiness;
+pub(in crate::proxy) use encode::line;
 pub use error::Http1Error;

@@ -5,6 +5,7 @@ use super::buffers::Buffers;
 use super::encode::{Framing, encode, line};
 use super::error::Http1Error;
 use crate::proxy::body::RequestBody;
+use crate::proxy::hop::Hop;
 use bytes::{Buf, Bytes};
 use http::Request;
 use http::header::{HeaderMap, HeaderName};
@@ -36,10 +37,10 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Begins with this request; nothing is written yet.
-    pub(super) fn new(request: Request<RequestBody>, buffers: &Buffers) -> Self {
+    /// Begins with this request, changed by `hop`; nothing is written yet.
+    pub(super) fn new(request: Request<RequestBody>, hop: Option<&Hop<'_>>, buffers: &Buffers) -> Self {
         let mut out = buffers.take_head();
-        let framing = encode(&request, &mut out);
+        let framing = encode(&request, hop, &mut out);
         let body = (framing != Framing::Empty).then(|| (request.into_body(), framing));
         Self { out, body, is_open: true, ..Self::default() }
     }
