@@ -9,14 +9,15 @@
 //! headers in their order, then the query. An identity header of a trusted
 //! proxy names the actor whatever the credential is.
 
+use super::fields::Fields;
 use crate::record::field::closed_list;
 use crate::secret::Secret;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use http::HeaderName;
 use http::header::{AUTHORIZATION, InvalidHeaderName};
-use http::{HeaderMap, HeaderName};
 use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 use smallvec::SmallVec;
@@ -160,27 +161,27 @@ impl ActorRules {
     /// headers count only if the peer is `trusted`. Allocates only to decode
     /// Basic and percent-encoded query credentials.
     #[must_use]
-    pub fn read<'r>(&self, headers: &'r HeaderMap, query: &'r [u8], trusted: bool) -> Claims<'r> {
-        let mut claims = authorization(headers)
-            .or_else(|| self.api_key(headers))
+    pub fn read<'r>(&self, fields: &Fields<'r>, query: &'r [u8], trusted: bool) -> Claims<'r> {
+        let mut claims = authorization(fields)
+            .or_else(|| self.api_key(fields))
             .or_else(|| in_query(query))
             .unwrap_or_else(|| Claims::of(Authentication::None, None));
-        if trusted && let Some(identity) = self.identity(headers) {
+        if trusted && let Some(identity) = self.identity(fields) {
             claims.authentication = Authentication::Header;
             claims.identity = Some(identity);
         }
         claims
     }
 
-    fn api_key<'r>(&self, headers: &'r HeaderMap) -> Option<Claims<'r>> {
-        let mut keys = self.api_key_headers.iter().filter_map(|name| value(headers, name));
+    fn api_key<'r>(&self, fields: &Fields<'r>) -> Option<Claims<'r>> {
+        let mut keys = self.api_key_headers.iter().filter_map(|name| value(fields, name));
         keys.next().map(|key| Claims::of(Authentication::ApiKey, Some(key)))
     }
 
-    fn identity<'r>(&self, headers: &'r HeaderMap) -> Option<Identity<'r>> {
-        let id = value(headers, self.id.as_ref()?)?;
+    fn identity<'r>(&self, fields: &Fields<'r>) -> Option<Identity<'r>> {
+        let id = value(fields, self.id.as_ref()?)?;
         let other = |name: &Option<HeaderName>| {
-            name.as_ref().and_then(|name| value(headers, name)).unwrap_or_default()
+            name.as_ref().and_then(|name| value(fields, name)).unwrap_or_default()
         };
         Some(Identity { id, name: other(&self.name), email: other(&self.email) })
     }
@@ -245,12 +246,12 @@ impl fmt::Debug for Fingerprinter {
 }
 
 /// The header's value without white space around it; `None` if nothing is left.
-fn value<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r [u8]> {
-    headers.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|value| !value.is_empty())
+fn value<'r>(fields: &Fields<'r>, name: &HeaderName) -> Option<&'r [u8]> {
+    fields.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|value| !value.is_empty())
 }
 
-fn authorization(headers: &HeaderMap) -> Option<Claims<'_>> {
-    let value = value(headers, &AUTHORIZATION)?;
+fn authorization<'r>(fields: &Fields<'r>) -> Option<Claims<'r>> {
+    let value = value(fields, &AUTHORIZATION)?;
     let Some(space) = memchr2(b' ', b'\t', value) else {
         // A scheme without parameters says nothing; any other single word is a key.
         let scheme = is_scheme(value, "bearer") || is_scheme(value, "basic") || is_per_request(value);

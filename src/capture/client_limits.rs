@@ -255,7 +255,8 @@ impl super::source::Source {
     /// The client's address, as it is recorded.
     #[must_use]
     pub fn client(&self, peer: &super::Peer, headers: &http::HeaderMap) -> Option<IpAddr> {
-        self.find_client(peer, self.trusts(peer).then_some(headers)).0
+        let believed = self.trusts(peer).then(|| super::fields::Fields::of(headers));
+        self.find_client(peer, believed.as_ref()).0
     }
 }
 

@@ -8,6 +8,7 @@ use super::address::{parse_hop, write_address};
 use super::cache_status::cache_status;
 use super::durability::{Durabilities, Durability};
 use super::exchange::Exchange;
+use super::fields::Fields;
 use super::inspection::Inspection;
 use super::lane::Lane;
 use super::last_credential::LastCredential;
@@ -227,7 +228,7 @@ impl Source {
         (matched, organization): (Option<&Matched<'_>>, Option<&Found<'_>>),
         writer: &mut RecordWriter<'_>,
     ) {
-        let headers = request.headers();
+        let headers = Fields::of(request.headers());
         let query = request.uri().query().unwrap_or("").as_bytes();
         if !query.is_empty() {
             let mut scratch = self.scratch.borrow_mut();
@@ -238,7 +239,7 @@ impl Source {
         if let Some(organization) = organization {
             writer.bytes(Field::Organization, organization);
         }
-        self.describe_meaning(headers, query, matched, writer);
+        self.describe_meaning(&headers, query, matched, writer);
         let mut header = |name: &HeaderName, field| {
             if let Some(value) = headers.get(name) {
                 writer.bytes(field, value.as_bytes());
@@ -246,20 +247,20 @@ impl Source {
         };
         header(&USER_AGENT, Field::UserAgent);
         header(&X_HTTP_METHOD_OVERRIDE, Field::MethodOverride);
-        if let Some(referer) = headers.get(REFERER) {
+        if let Some(referer) = headers.get(&REFERER) {
             let mut scratch = self.scratch.borrow_mut();
             scratch.clear();
             self.plan.redactor.redact_url(referer.as_bytes(), &mut scratch);
             writer.bytes(Field::Referer, &scratch);
         }
         if let Some((trace, span)) =
-            headers.get(TRACEPARENT).and_then(|value| parse_traceparent(value.as_bytes()))
+            headers.get(&TRACEPARENT).and_then(|value| parse_traceparent(value.as_bytes()))
         {
             writer.bytes(Field::TraceId, &trace);
             writer.bytes(Field::SpanId, &span);
         }
         let trusted = self.trusts(peer);
-        self.describe_client(peer, trusted.then_some(headers), writer);
+        self.describe_client(peer, trusted.then_some(&headers), writer);
         writer.integer(
             Field::ProtocolVersion,
             match request.version() {
@@ -268,7 +269,7 @@ impl Source {
                 _ => 20,
             },
         );
-        let claims = self.plan.actor.read(headers, query, trusted);
+        let claims = self.plan.actor.read(&headers, query, trusted);
         match peer.actor() {
             // Unless the certificate is that of a trusted proxy, which speaks for another.
             Some((certificate, actor)) if claims.identity.is_none() => {
@@ -311,7 +312,7 @@ impl Source {
 
     fn describe_meaning(
         &self,
-        headers: &HeaderMap,
+        headers: &Fields<'_>,
         query: &[u8],
         matched: Option<&Matched<'_>>,
         writer: &mut RecordWriter<'_>,
@@ -355,7 +356,7 @@ impl Source {
 
     /// The client's address: the peer's, or the nearest one that no trusted proxy vouches
     /// for as being another trusted proxy.
-    fn describe_client(&self, peer: &Peer, believed: Option<&HeaderMap>, writer: &mut RecordWriter<'_>) {
+    fn describe_client(&self, peer: &Peer, believed: Option<&Fields<'_>>, writer: &mut RecordWriter<'_>) {
         let (client, port) = self.find_client(peer, believed);
         if let Some(client) = client {
             write_address(client, writer);
@@ -370,14 +371,14 @@ impl Source {
     pub(super) fn find_client(
         &self,
         peer: &Peer,
-        believed: Option<&HeaderMap>,
+        believed: Option<&Fields<'_>>,
     ) -> (Option<IpAddr>, Option<u16>) {
         let mut client = peer.ip();
         let mut port = peer.address.map(|address| address.port());
         if let Some(headers) = believed {
-            let lists = headers.get_all(X_FORWARDED_FOR);
+            let lists = headers.get_all(&X_FORWARDED_FOR);
             let hops: smallvec::SmallVec<[&[u8]; 8]> =
-                lists.iter().flat_map(|list| list.as_bytes().split(|&byte| byte == b',')).collect();
+                lists.flat_map(|list| list.as_bytes().split(|&byte| byte == b',')).collect();
             for hop in hops.iter().rev() {
                 let Some(address) = parse_hop(hop.trim_ascii()) else { break };
                 (client, port) = (Some(address), None);

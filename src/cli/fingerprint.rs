@@ -2,6 +2,7 @@
 
 use super::{FingerprintArgs, print_error, run as run_command, typed};
 use crate::app::fingerprinter_at_rest;
+use crate::capture::Fields;
 use crate::capture::actor::{ActorHeaders, ActorRules};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
@@ -67,7 +68,7 @@ fn credential(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_bytes(text).map_err(|_| CredentialError::Form)?);
     let rules = ActorRules::new(&[], &[], &ActorHeaders::default()).map_err(|_| CredentialError::Form)?;
-    let claims = rules.read(&headers, b"", false);
+    let claims = rules.read(&Fields::of(&headers), b"", false);
     let credential = claims.credential.ok_or(CredentialError::NoCredential)?;
     Ok(Zeroizing::new(credential.into_owned()))
 }

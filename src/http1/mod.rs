@@ -30,8 +30,8 @@ mod values;
 
 pub use fault::Fault;
 pub use grammar::{is_host, is_token};
-pub use one_connection::OneConnection;
+pub use one_connection::{OneConnection, is_of_one_connection};
 pub use reader::{Piece, ResponseHead, ResponseReader};
 pub use request::{RequestGuard, RequestLimits};
 pub use response::{FieldSpan, Part, ResponseGuard, StatusLine};
-pub use shapes::{Shapes, Told};
+pub use shapes::Shapes;

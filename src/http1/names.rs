@@ -109,10 +109,12 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::super::Fault;
-    use super::super::{RequestGuard, RequestLimits, ResponseGuard, ResponseReader, Shapes, StatusLine};
+    use super::super::{OneConnection, RequestGuard, RequestLimits, ResponseGuard, ResponseReader};
+    use super::super::{Shapes, StatusLine};
     use super::*;
     use bytes::BytesMut;
     use http::HeaderMap;
+    use http::header::{TE, UPGRADE};
     use proptest::prelude::*;
     use proptest::sample::select;
 
@@ -145,7 +147,12 @@ mod tests {
         let read = reader.head(&mut BytesMut::from(text), &mut shapes, |_| {});
         let head = read.as_ref().ok().and_then(Option::as_ref);
         let told = head.map(|head| {
-            (guard.status_line(), guard.fields().to_vec(), head.headers.clone(), head.keeps_alive)
+            let mut headers = head.headers.clone();
+            // A known answer has none of these any more.
+            for name in OneConnection::of(&headers).names().filter(|name| *name != TE && *name != UPGRADE) {
+                headers.remove(name);
+            }
+            (guard.status_line(), guard.fields().to_vec(), headers, head.keeps_alive)
         });
         assert_eq!(part.is_err(), read.is_err());
         (told, read.err(), guard.remaining())

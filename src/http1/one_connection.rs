@@ -61,6 +61,12 @@ impl OneConnection {
     }
 }
 
+/// Whether this is the name of one.
+#[must_use]
+pub fn is_of_one_connection(name: &HeaderName) -> bool {
+    bit(name) != 0
+}
+
 /// The bit of a field by its place in [`ALL`], or 0.
 fn bit(name: &HeaderName) -> u16 {
     const LENGTHS: u64 = 1 << 2 | 1 << 5 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19;

@@ -2,9 +2,8 @@
 //! once, their bodies handed on without a copy.
 
 use super::fault::Fault;
-use super::one_connection::OneConnection;
 use super::response::{FieldSpan, Part, ResponseGuard};
-use super::shapes::{Shapes, Told};
+use super::shapes::{Known, Shapes};
 use super::values::value;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
@@ -29,10 +28,11 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// All fields, in their order; and what [`Shapes::adding`] adds, where `told` says so.
+    /// All fields, in their order; those that go on if it is prepared.
     pub headers: HeaderMap,
-    /// What its names tell.
-    pub told: Told,
+    /// Whether the fields that speak of this connection alone have been taken out, and what
+    /// [`Shapes::adding`] names has been added.
+    pub is_prepared: bool,
     /// The reason, if it is another than the usual one of this status; empty where it has bytes
     /// that are not ASCII.
     pub reason: Option<Bytes>,
@@ -90,23 +90,18 @@ impl ResponseReader {
         let fields = self.guard.fields();
         // What is added names the version; few upstreams speak the one before.
         let known = if line.is_10 { None } else { shapes.copy(&bytes, fields, self.guard.was_expected()) };
-        let (headers, told) = match known {
-            Some(known) => known?,
+        let (headers, is_prepared, kept) = match known {
+            Some(known) => {
+                let Known { map, is_prepared, keeps_alive } = known?;
+                (map, is_prepared, keeps_alive.or(is_prepared.then_some(true)))
+            }
             None => {
                 let headers = read_fields(&bytes, fields)?;
                 shapes.note(&bytes, fields, &headers);
-                let told = Told { one_connection: OneConnection::of(&headers), is_added: false };
-                (headers, told)
+                (headers, false, None)
             }
         };
-        let mut keeps_alive = !line.is_10;
-        let mut closes = false;
-        if told.one_connection.has_connection() {
-            for value in headers.get_all(CONNECTION) {
-                closes |= names(value, b"close");
-                keeps_alive |= names(value, b"keep-alive");
-            }
-        }
+        let keeps_alive = kept.unwrap_or_else(|| keeps_alive(&headers, !line.is_10));
         let status = StatusCode::from_u16(line.status).map_err(|_| Fault::StatusLine)?;
         let reason = &bytes[line.reason()];
         let is_usual = status.canonical_reason().is_some_and(|usual| usual.as_bytes() == reason);
@@ -116,7 +111,7 @@ impl ResponseReader {
             false => Some(Bytes::new()),
         };
         let version = if line.is_10 { Version::HTTP_10 } else { Version::HTTP_11 };
-        Ok(ResponseHead { status, version, headers, told, reason, keeps_alive: keeps_alive && !closes })
+        Ok(ResponseHead { status, version, headers, is_prepared, reason, keeps_alive })
     }
 
     /// The next piece of the body, taken out of the buffer; `None`: more is needed, or the
@@ -190,6 +185,12 @@ fn read_fields(bytes: &Bytes, fields: &[FieldSpan]) -> Result<HeaderMap, Fault> 
         headers.append(name, value(bytes.slice(field.value())).ok_or(Fault::Control)?);
     }
     Ok(headers)
+}
+
+/// Whether the connection is kept (RFC 9112 §9.3), `usually` without a word.
+fn keeps_alive(headers: &HeaderMap, usually: bool) -> bool {
+    let says = |option| headers.get_all(CONNECTION).iter().any(|value| names(value, option));
+    (usually || says(b"keep-alive")) && !says(b"close")
 }
 
 /// Whether this value of `Connection` names the option.

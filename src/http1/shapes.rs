@@ -6,11 +6,11 @@
 
 use super::Fault;
 use super::names::Names;
-use super::one_connection::OneConnection;
+use super::one_connection::is_of_one_connection;
 use super::response::FieldSpan;
 use super::values::value;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
 
 /// Kinds of answers that are known at once, told apart by their number of fields.
 const KINDS: usize = 8;
@@ -28,24 +28,31 @@ pub struct Shapes {
 #[derive(Debug, Default)]
 struct Shape {
     names: Names,
-    /// All names with empty values, in their order, and behind them what is added; empty until it
-    /// is learned.
+    /// The names with empty values, in their order; empty until it is learned. If it is prepared,
+    /// those that go on, and behind them what is added.
     map: HeaderMap,
-    told: Told,
+    is_prepared: bool,
+    /// Bit n: the n-th field speaks of this connection alone.
+    left_out: u64,
+    /// Which of them is `Connection`.
+    connection: Option<usize>,
 }
 
-/// What the names of a head tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// The fields of this connection that it has.
-    pub one_connection: OneConnection,
-    /// Whether the field that [`Shapes::adding`] names was added.
-    pub is_added: bool,
+/// A map of a known shape.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) map: HeaderMap,
+    /// Whether it is as it goes on to the client: without the fields of this connection, and with
+    /// what [`Shapes::adding`] adds.
+    pub(super) is_prepared: bool,
+    /// What `Connection` said that is left out.
+    pub(super) keeps_alive: Option<bool>,
 }
 
 impl Shapes {
-    /// Heads of a known shape come with this field more, unless they have it: that costs nothing
-    /// where the map is copied anyway.
+    /// Heads of a known shape come [prepared](super::ResponseHead::is_prepared) for the next
+    /// connection, this field added unless they have it: that costs nothing where the map is
+    /// copied anyway.
     #[must_use]
     pub fn adding(name: HeaderName, value: HeaderValue) -> Self {
         Self { added: Some((name, value)), ..Self::default() }
@@ -63,7 +70,7 @@ impl Shapes {
         head: &Bytes,
         fields: &[FieldSpan],
         is_expected: bool,
-    ) -> Option<Result<(HeaderMap, Told), Fault>> {
+    ) -> Option<Result<Known, Fault>> {
         if !is_expected {
             self.latest = fields.len() % KINDS;
         }
@@ -71,37 +78,29 @@ impl Shapes {
         if shape.map.is_empty() || !is_expected && !shape.names.are_of(head, fields) {
             return None;
         }
+        let keeps_alive = match shape.connection {
+            Some(place) => Some(says(&head[fields[place].value()])?),
+            None => None,
+        };
         let mut map = shape.map.clone();
-        for (value, field) in map.values_mut().zip(fields) {
-            match self::value(head.slice(field.value())) {
-                Some(found) => *value = found,
+        let places = (0u32..).zip(fields).filter(|(place, _)| shape.left_out & 1 << place == 0);
+        for (slot, (_, field)) in map.values_mut().zip(places) {
+            match value(head.slice(field.value())) {
+                Some(found) => *slot = found,
                 None => return Some(Err(Fault::Control)),
             }
         }
-        Some(Ok((map, shape.told)))
+        Some(Ok(Known { map, is_prepared: shape.is_prepared, keeps_alive }))
     }
 
     /// Notes the names of a head that [`Self::copy`] did not know, with the map made of it.
     pub(super) fn note(&mut self, head: &[u8], fields: &[FieldSpan], map: &HeaderMap) {
         let shape = &mut self.kinds[fields.len() % KINDS];
         if shape.names.are_of(head, fields) {
-            // Where a name is there twice, values do not stand in the order of their fields.
-            if map.keys_len() == fields.len() {
-                shape.map = map.clone();
-                // The values of this answer are not to be kept.
-                shape.map.values_mut().for_each(|value| *value = HeaderValue::from_static(""));
-                shape.told = Told { one_connection: OneConnection::of(map), is_added: false };
-                if let Some((name, value)) = &self.added
-                    && !map.contains_key(name)
-                {
-                    shape.map.insert(name, value.clone());
-                    shape.told.is_added = true;
-                }
-            }
+            shape.learn(map, self.added.as_ref());
             return;
         }
-        shape.map = HeaderMap::new();
-        shape.names.clear();
+        *shape = Shape::default();
         for field in fields {
             if !shape.names.push(&head[field.name()]) {
                 return;
@@ -110,11 +109,52 @@ impl Shapes {
     }
 }
 
+impl Shape {
+    fn learn(&mut self, map: &HeaderMap, added: Option<&(HeaderName, HeaderValue)>) {
+        // Where a name is there twice, values do not stand in the order of their fields.
+        if map.keys_len() != self.names.len() {
+            return;
+        }
+        // What asks for more than being left out or added is not prepared.
+        let is_odd = |name: &HeaderName| {
+            *name == TE || *name == UPGRADE || added.is_some_and(|(added, _)| added == name)
+        };
+        self.is_prepared = !map.keys().any(is_odd);
+        (self.left_out, self.connection) = (0, None);
+        let mut known = HeaderMap::with_capacity(map.len() + 1);
+        for (place, name) in map.keys().enumerate() {
+            if self.is_prepared && is_of_one_connection(name) {
+                self.left_out |= 1 << place;
+                self.connection = self.connection.or((*name == CONNECTION).then_some(place));
+            } else {
+                // The values of this answer are not to be kept.
+                known.insert(name.clone(), HeaderValue::from_static(""));
+            }
+        }
+        if let Some((name, value)) = added
+            && self.is_prepared
+        {
+            known.insert(name.clone(), value.clone());
+        }
+        self.map = known;
+    }
+}
+
+/// Whether `Connection` keeps the connection, where it says nothing else.
+fn says(value: &[u8]) -> Option<bool> {
+    match value {
+        value if value.eq_ignore_ascii_case(b"keep-alive") => Some(true),
+        value if value.eq_ignore_ascii_case(b"close") => Some(false),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{ResponseHead, ResponseReader};
     use super::*;
     use bytes::BytesMut;
+    use http::header::VIA;
     use proptest::prelude::*;
 
     fn read(shapes: &mut Shapes, fields: &[(String, String)]) -> ResponseHead {
@@ -137,7 +177,10 @@ mod tests {
             let head = read(&mut shapes, &of(value));
             assert_eq!((head.headers["x-one"].as_bytes(), head.keeps_alive), (value.as_bytes(), false));
             let shape = &shapes.kinds[3];
-            assert_eq!(shape.map.len(), if value == "a" { 0 } else { 3 });
+            // `Connection` goes no further, and is missing from then on.
+            assert_eq!(shape.map.len(), if value == "a" { 0 } else { 2 });
+            assert_eq!(head.is_prepared, matches!(value, "c" | "d") && shape.is_prepared);
+            assert_eq!(head.headers.contains_key("connection"), !head.is_prepared);
             assert!(shape.map.values().all(HeaderValue::is_empty));
         }
         // Other names, or the same in another way or order, are not taken for it.
@@ -166,11 +209,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_known_answer_comes_with_what_is_added_unless_it_has_it_or_is_of_another_version() {
+        let mut shapes = Shapes::adding(VIA, HeaderValue::from_static("1.1 onrecord"));
+        for round in 0..3 {
+            let head = read(&mut shapes, &owned(&[("A", "1"), ("Keep-Alive", "timeout=5"), ("B", "2")]));
+            assert_eq!(head.is_prepared, round == 2);
+            let names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+            assert_eq!(names, if round == 2 { ["a", "b", "via"] } else { ["a", "keep-alive", "b"] });
+            assert_eq!(
+                (&head.headers["a"], &head.headers["b"]),
+                (&"1".parse().unwrap(), &"2".parse().unwrap())
+            );
+        }
+        for round in 0..3 {
+            let head = read(&mut shapes, &owned(&[("Via", "1.1 edge"), ("A", "1")]));
+            assert!(head.headers["via"] == "1.1 edge" && head.headers.len() == 2);
+            // Its list is continued elsewhere.
+            assert!(!head.is_prepared && shapes.kinds[2].map.is_empty() == (round == 0));
+        }
+        let mut reader = ResponseReader::default();
+        reader.expect(true);
+        let mut old = BytesMut::from("HTTP/1.0 200 OK\r\nA: 1\r\nKeep-Alive: timeout=5\r\nB: 2\r\n\r\n");
+        let head = reader.head(&mut old, &mut shapes, |_| {}).unwrap().unwrap();
+        assert!(!head.is_prepared && !head.keeps_alive && head.headers.len() == 3);
+    }
+
     proptest! {
         #[test]
         fn answers_are_the_same_with_and_without_what_was_before(
             heads in proptest::collection::vec(
-                proptest::collection::vec(("[abAB]{1,2}|ETag|Connection", "[a-c]{0,3}"), 0..5),
+                proptest::collection::vec(("[abAB]{1,2}|ETag|Connection", "[a-c]{0,3}|close|keep-alive"), 0..5),
                 1..40,
             ),
         ) {
@@ -178,7 +247,11 @@ mod tests {
             for fields in &heads {
                 let known = read(&mut shapes, fields);
                 let alone = read(&mut Shapes::default(), fields);
-                prop_assert_eq!(known.headers, alone.headers);
+                let mut headers = alone.headers;
+                if known.is_prepared {
+                    headers.remove("connection");
+                }
+                prop_assert_eq!(known.headers, headers);
                 prop_assert_eq!(known.keeps_alive, alone.keeps_alive);
             }
         }

@@ -8,7 +8,6 @@ use super::upgrade::Tunnel;
 use super::upstream::{Lease, UpstreamError};
 use crate::capture::Account;
 use crate::http1::Fault;
-use crate::http1::Told;
 use crate::record::ErrorType;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -181,8 +180,8 @@ pub(super) enum Coming {
     Http1 {
         /// Whether its length was said before, be it 0.
         has_length: bool,
-        /// What the names in its head tell.
-        told: Told,
+        /// Whether the head's fields are ready for the client.
+        is_prepared: bool,
     },
     /// From a stream of HTTP/2.
     Http2(Incoming),

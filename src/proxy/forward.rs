@@ -14,7 +14,6 @@ use super::options::{Limits, SourceOptions};
 use super::upgrade::{self, Tunnel};
 use super::upstream::{Connection, Lease, Pool, UpstreamError, UpstreamShared};
 use crate::capture::{Account, Call};
-use crate::http1::{OneConnection, Told};
 use crate::metrics::LaneStats;
 use crate::record::ErrorType;
 use crate::timer::Timers;
@@ -274,7 +273,9 @@ pub(super) fn poll_http1(
     match connection.poll_head(context) {
         Poll::Ready(Ok(response)) => {
             let has_length = connection.size_hint().exact().is_some();
-            Poll::Ready(Sent::Response(response.map(|told| Coming::Http1 { has_length, told })))
+            Poll::Ready(Sent::Response(
+                response.map(|head| Coming::Http1 { has_length, is_prepared: head.is_prepared }),
+            ))
         }
         Poll::Ready(Err(error)) => Poll::Ready(Sent::Failed(error)),
         Poll::Pending => account.timer().poll(context).map(|()| Sent::TimedOut),
@@ -370,22 +371,20 @@ pub(super) fn accept(target: &Target, answer: Answer) -> Result<Response<Respons
         lease.succeeded()
     }
     let limits = Rc::clone(&target.limits);
-    let told = match response.body() {
-        Coming::Http1 { told, .. } => *told,
-        Coming::Http2(_) => Told { one_connection: OneConnection::of(response.headers()), ..Told::default() },
-    };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(protocol) = wish.filter(|asked| upgrade::is_answer(response.headers(), asked)) else {
             return Err(ForwardError::Switched);
         };
         let parts = lease.leave_http().ok_or(ForwardError::Switched)?;
         account.timer().clear();
-        prepare_response(&mut response, told);
+        prepare_response(&mut response);
         upgrade::write(response.headers_mut(), protocol);
         let tunnel = Tunnel::new(parts, lease, limits, target.pool.forward().tunnel_timeout);
         return Ok(response.map(|_| ResponseBody::Tunnel(Box::new(tunnel))));
     }
-    prepare_response(&mut response, told);
+    if !matches!(response.body(), Coming::Http1 { is_prepared: true, .. }) {
+        prepare_response(&mut response);
+    }
     Ok(response
         .map(|body| ResponseBody::Upstream(UpstreamBody::new(body, lease, account, limits, expectation))))
 }

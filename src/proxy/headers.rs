@@ -1,7 +1,7 @@
 //! What happens to header fields on their way through (RFC 9110 §7.6, RFC 7239).
 
 use crate::capture::Peer;
-use crate::http1::{OneConnection, Told};
+use crate::http1::OneConnection;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -201,14 +201,12 @@ pub(super) fn prepare_request<B>(
     };
 }
 
-/// Rewrites a response's fields for the client. `told`: what their names have told already; the
-/// field that may have been added is `Via`.
-pub(super) fn prepare_response<B>(response: &mut http::Response<B>, told: Told) {
-    strip_hop_by_hop(response.headers_mut(), told.one_connection);
-    if !told.is_added {
-        let received_by = received_by(response.version());
-        extend(response.headers_mut(), VIA, true, &received_by);
-    }
+/// Rewrites a response's fields for the client.
+pub(super) fn prepare_response<B>(response: &mut http::Response<B>) {
+    let received_by = received_by(response.version());
+    let headers = response.headers_mut();
+    strip_hop_by_hop(headers, OneConnection::of(headers));
+    extend(headers, VIA, true, &received_by);
 }
 
 /// This hop's member of `Via`.

@@ -1,4 +1,5 @@
 use super::*;
+use http::HeaderMap;
 use http::HeaderValue;
 use proptest::prelude::*;
 
@@ -24,7 +25,7 @@ fn headers(fields: &[(&str, &[u8])]) -> HeaderMap {
 /// Authentication, credential, user.
 fn said(fields: &[(&str, &[u8])], query: &str) -> (&'static str, Option<String>, Option<String>) {
     let headers = headers(fields);
-    let claims = rules().read(&headers, query.as_bytes(), false);
+    let claims = rules().read(&Fields::of(&headers), query.as_bytes(), false);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (claims.authentication.as_str(), claims.credential.as_deref().map(text), claims.user.as_deref().map(text))
 }
@@ -100,19 +101,19 @@ fn one_token_has_one_fingerprint_however_it_is_sent() {
 fn identity_headers_count_only_from_a_trusted_peer_and_only_with_an_id() {
     let rules = rules();
     let named = headers(&[("x-user", b" u1 "), ("x-mail", b"a@b"), ("authorization", b"Bearer b")]);
-    assert_eq!(rules.read(&named, b"", false).identity, None);
-    let claims = rules.read(&named, b"", true);
+    assert_eq!(rules.read(&Fields::of(&named), b"", false).identity, None);
+    let claims = rules.read(&Fields::of(&named), b"", true);
     assert_eq!(claims.identity, Some(Identity { id: b"u1", name: b"", email: b"a@b" }));
     assert_eq!(claims.authentication, Authentication::Header);
     assert_eq!(claims.credential.as_deref(), Some(&b"b"[..]));
     let nameless = headers(&[("x-name", b"Ann"), ("x-user", b"")]);
-    assert_eq!(rules.read(&nameless, b"", true).identity, None);
+    assert_eq!(rules.read(&Fields::of(&nameless), b"", true).identity, None);
 }
 
 #[test]
 fn claims_and_fingerprinters_show_no_credential_when_debugged() {
     let headers = headers(&[("authorization", b"Basic YW5uOnNlY3JldA==")]);
-    let shown = format!("{:?}", rules().read(&headers, b"", true));
+    let shown = format!("{:?}", rules().read(&Fields::of(&headers), b"", true));
     assert!(shown.contains("ann") && !shown.contains("secret"), "{shown}");
     let fingerprinter = Fingerprinter::new(&Secret::new(b"hush".to_vec()), "k1");
     assert!(!format!("{fingerprinter:?}").contains("hush"));

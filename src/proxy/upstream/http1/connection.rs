@@ -5,7 +5,7 @@ use super::super::{UpstreamError, UpstreamIo};
 use super::buffers::{Buffers, LEAST_READ};
 use super::error::Http1Error;
 use super::upload::Upload;
-use crate::http1::{Fault, Piece, ResponseHead, ResponseReader, Told};
+use crate::http1::{Fault, Piece, ResponseHead, ResponseReader};
 use crate::metrics::LaneStats;
 use crate::proxy::body::RequestBody;
 use crate::proxy::expect::Expectation;
@@ -30,6 +30,13 @@ pub(in crate::proxy) struct Connection {
     reached: Rc<Cell<bool>>,
     /// Sends the rest of a request whose answer has come already.
     rest: Option<Rest>,
+}
+
+/// What is known of an answer's head beside what is in it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) struct Head {
+    /// Whether its fields are [those that go on](ResponseHead::is_prepared).
+    pub(in crate::proxy) is_prepared: bool,
 }
 
 /// What a connection between two exchanges is good for.
@@ -160,7 +167,7 @@ impl Connection {
     pub(in crate::proxy) fn poll_head(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Response<Told>, UpstreamError>> {
+    ) -> Poll<Result<Response<Head>, UpstreamError>> {
         let mut state = self.state.borrow_mut();
         // The answer comes first, where there is one: an upstream may refuse what it has not read.
         let sent = state.poll_upload(context);
@@ -251,8 +258,8 @@ fn failed(sent: Poll<Result<(), Http1Error>>) -> Option<Http1Error> {
     }
 }
 
-fn response(head: ResponseHead) -> Response<Told> {
-    let mut response = Response::new(head.told);
+fn response(head: ResponseHead) -> Response<Head> {
+    let mut response = Response::new(Head { is_prepared: head.is_prepared });
     *response.status_mut() = head.status;
     *response.version_mut() = head.version;
     *response.headers_mut() = head.headers;
