@@ -102,7 +102,7 @@ mod tests {
             headers.insert(name, HeaderValue::from_static("x"));
             let found = OneConnection::of(&headers);
             assert_eq!(found, OneConnection(1 << place), "{name}");
-            assert_eq!(found.names().collect::<Vec<_>>(), [name.clone()]);
+            assert!(found.names().eq([name.clone()]));
             assert_eq!((found.has_connection(), found.has_te()), (name == CONNECTION, name == TE));
         }
         assert_eq!(bit(&http::header::HOST), 0);

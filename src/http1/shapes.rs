@@ -8,7 +8,6 @@ use super::Fault;
 use super::names::Names;
 use super::one_connection::is_of_one_connection;
 use super::response::FieldSpan;
-use super::values::value;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
 
@@ -83,11 +82,15 @@ impl Shapes {
             None => None,
         };
         let mut map = shape.map.clone();
-        let places = (0u32..).zip(fields).filter(|(place, _)| shape.left_out & 1 << place == 0);
-        for (slot, (_, field)) in map.values_mut().zip(places) {
-            match value(head.slice(field.value())) {
-                Some(found) => *slot = found,
-                None => return Some(Err(Fault::Control)),
+        let mut slots = map.values_mut();
+        for (place, field) in fields.iter().enumerate() {
+            if shape.left_out >> place & 1 != 0 {
+                continue;
+            }
+            let Some(slot) = slots.next() else { break };
+            match HeaderValue::from_maybe_shared(head.slice(field.value())) {
+                Ok(found) => *slot = found,
+                Err(_) => return Some(Err(Fault::Control)),
             }
         }
         Some(Ok(Known { map, is_prepared: shape.is_prepared, keeps_alive }))

@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
         Err(WireError::Overflow { field })
     }
 
-    #[inline(always)]
+    #[inline]
     fn field(&mut self) -> Result<(u8, Value<'a>), WireError> {
         let (&key, rest) = self.rest.split_first().ok_or(WireError::Truncated { field: 0 })?;
         self.rest = rest;
@@ -179,55 +179,26 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// A record read in place: each field's value by number, without copying.
-///
-/// A view is made of every record behind the ring, so it is small: 8 bytes a field, and two words
-/// that say which fields are there.
 #[derive(Clone, Debug)]
 pub struct RecordView<'a> {
     bytes: &'a [u8],
-    /// Bit n stands for field n: it is there, with bytes.
-    with_bytes: u64,
-    /// Bit n stands for field n: it is there, with an integer.
-    with_integer: u64,
-    /// An integer; or where bytes begin, and in the lower half how many they are.
-    slots: [u64; SLOTS],
+    fields: [Option<Value<'a>>; MAX_FIELD as usize + 1],
 }
-
-const SLOTS: usize = MAX_FIELD as usize + 1;
-const _: () = assert!(SLOTS <= u64::BITS as usize, "each field needs a bit of a word");
 
 impl<'a> RecordView<'a> {
     /// Reads a record's bytes. Unknown fields are skipped.
     ///
     /// # Errors
-    /// When the bytes end inside a field, an integer is too long, or a field
-    /// lies beyond the first 4 GiB.
+    /// When the bytes end inside a field or an integer is too long.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
-        let mut view = Self { bytes, with_bytes: 0, with_integer: 0, slots: [0; SLOTS] };
-        let mut fields = Fields::new(bytes);
-        while !fields.rest.is_empty() {
-            let (number, value) = fields.field()?;
-            let Some(slot) = view.slots.get_mut(usize::from(number)) else { continue };
-            let bit = 1 << number;
-            if (view.with_bytes | view.with_integer) & bit != 0 {
-                continue;
-            }
-            match value {
-                Value::Integer(value) => {
-                    view.with_integer |= bit;
-                    *slot = value;
-                }
-                Value::Bytes(value) => {
-                    let end = bytes.len() - fields.rest.len();
-                    let end = u32::try_from(end).map_err(|_| WireError::Truncated { field: number })?;
-                    view.with_bytes |= bit;
-                    // Not above `end`, so neither half spills into the other.
-                    let length = value.len() as u64;
-                    *slot = (u64::from(end) - length) << 32 | length;
-                }
+        let mut fields = [None; MAX_FIELD as usize + 1];
+        for item in Fields::new(bytes) {
+            let (number, value) = item?;
+            if let Some(slot) = fields.get_mut(usize::from(number)) {
+                slot.get_or_insert(value);
             }
         }
-        Ok(view)
+        Ok(Self { bytes, fields })
     }
 
     /// The bytes that this view reads.
@@ -238,28 +209,26 @@ impl<'a> RecordView<'a> {
 
     /// The first value of a bytes field.
     #[must_use]
-    #[inline]
     pub fn bytes(&self, field: Field) -> Option<&'a [u8]> {
-        let slot = *self.slots.get(field as usize)?;
-        if self.with_bytes & 1 << field as u64 == 0 {
-            return None;
+        match *self.fields.get(field as usize)? {
+            Some(Value::Bytes(bytes)) => Some(bytes),
+            _ => None,
         }
-        let (begin, length) = ((slot >> 32) as usize, slot as u32 as usize);
-        self.bytes.get(begin..begin + length)
     }
 
     /// The first value of an integer field.
     #[must_use]
-    #[inline]
     pub fn integer(&self, field: Field) -> Option<u64> {
-        let slot = *self.slots.get(field as usize)?;
-        (self.with_integer & 1 << field as u64 != 0).then_some(slot)
+        match *self.fields.get(field as usize)? {
+            Some(Value::Integer(value)) => Some(value),
+            _ => None,
+        }
     }
 
     /// Every value of a repeatable bytes field, in order.
     pub fn all(&self, field: Field) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         // Most records have none of most of them. Of some numbers the view keeps no place.
-        let is_absent = (field as usize) < SLOTS && self.bytes(field).is_none();
+        let is_absent = self.fields.get(field as usize).is_some_and(Option::is_none);
         Fields::new(if is_absent { &[] } else { self.bytes }).filter_map(move |item| match item {
             Ok((number, Value::Bytes(bytes))) if number == field as u8 => Some(bytes),
             _ => None,

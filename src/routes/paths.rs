@@ -7,7 +7,7 @@
 //! `%2e`, either case), a backslash, or a `;`. Everything else is compared byte
 //! for byte; nothing is decoded.
 
-use memchr::{memchr, memchr_iter, memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -25,37 +25,35 @@ pub fn is_odd(path: &[u8]) -> bool {
     if has_odd_byte(path) {
         return true;
     }
-    let path = path.strip_prefix(b"/").unwrap_or(path);
-    let mut start = 0;
-    for end in memchr_iter(b'/', path) {
-        if is_odd_segment(&path[start..end]) {
+    let mut rest = path.strip_prefix(b"/").unwrap_or(path);
+    while let Some(end) = memchr(b'/', rest) {
+        if is_odd_segment(&rest[..end]) {
             return true;
         }
-        start = end + 1;
+        rest = &rest[end + 1..];
     }
     // The last segment may be empty: that is the one final slash.
-    matches!(&path[start..], b"." | b"..")
+    matches!(rest, b"." | b"..")
 }
 
 /// The segments of a path that is not odd, begins with a slash and has no more
 /// than `limit` of them; one final slash makes no segment.
 pub(super) fn segments(path: &[u8], limit: usize) -> Option<Segments<'_>> {
-    let path = path.strip_prefix(b"/")?;
-    if has_odd_byte(path) {
+    let mut rest = path.strip_prefix(b"/")?;
+    if has_odd_byte(rest) {
         return None;
     }
     let mut segments = Segments::new();
-    let mut start = 0;
-    for end in memchr_iter(b'/', path).chain([path.len()]) {
-        let segment = &path[start..end];
-        if start == path.len() {
-            break;
-        }
+    while !rest.is_empty() {
+        let (segment, next) = match memchr(b'/', rest) {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => (rest, &rest[rest.len()..]),
+        };
         if is_odd_segment(segment) || segments.len() == limit {
             return None;
         }
         segments.push(segment);
-        start = end + 1;
+        rest = next;
     }
     Some(segments)
 }
