@@ -200,6 +200,7 @@ def measure(t, mode, a):
     if mode == "closed": r = wrk(t.http, a.secs, a.conns, cpus)
     elif mode == "closed1": r = wrk(t.http, a.secs, 1, cpus)
     elif mode == "big": r = wrk(t.http, a.secs, a.conns, cpus, path="/big/x")
+    elif mode == "large": r = wrk(t.http, a.secs, min(a.conns, 8), cpus, path="/large/x")
     elif mode == "chunked": r = wrk(t.http, a.secs, a.conns, cpus, path="/chunked/x")
     elif mode == "tls": r = wrk(t.https, a.secs, a.conns, cpus, tls=True)
     elif mode == "h2": r = h2load(t.https, a.secs, cpus, True)
@@ -294,7 +295,7 @@ def main():
     global UPSTREAM
     p = argparse.ArgumentParser(description=__doc__); A = p.add_argument
     A("targets", nargs="*", help=f"default: {DEFAULT} + gateway if GATEWAY_CMD is set"); A("-w", "--workers", type=int, default=1, help="1: proxy pinned to CPU 0, load+upstream to CPU 1; 2: nothing pinned")
-    A("-m", "--modes", default="closed", help="comma list of closed,closed1,big,chunked,openRATE,tls,h2,h2c,mem"); A("-r", "--rounds", type=int, default=7); A("-s", "--secs", type=int, default=3)
+    A("-m", "--modes", default="closed", help="comma list of closed,closed1,big,large,chunked,openRATE,tls,h2,h2c,mem"); A("-r", "--rounds", type=int, default=7); A("-s", "--secs", type=int, default=3)
     A("-c", "--conns", type=int, default=64); A("--rate", type=int, default=4000); A("--ref", default="nginx-log"); A("--settle", type=float, default=0.15); A("--count", type=int, default=1, help="count log records of the first N rounds"); A("--count-wait", type=float, default=1.3)
     A("--upstream", default="stub", choices=["stub", "nginx"], help="stub: tiny C epoll server; nginx: return 200"); A("--foreign", type=float, default=0.12, help="repeat a slice when others used more cores than this"); A("--retry", type=int, default=2); A("--budget", type=float, default=1e9, help="seconds; start no new round after it"); A("--out", default=None); a = p.parse_args()
     prepare()

@@ -26,6 +26,7 @@ mod response;
 mod scan;
 mod shapes;
 mod target;
+mod values;
 
 pub use fault::Fault;
 pub use grammar::{is_host, is_token};

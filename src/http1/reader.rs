@@ -4,6 +4,7 @@
 use super::fault::Fault;
 use super::response::{FieldSpan, Part, ResponseGuard};
 use super::shapes::{Known, Shapes};
+use super::values::value;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
@@ -181,8 +182,7 @@ fn read_fields(bytes: &Bytes, fields: &[FieldSpan]) -> Result<HeaderMap, Fault> 
     for field in fields {
         // The guard has seen that it is a token; one that is too long for a name is refused.
         let name = HeaderName::from_bytes(&bytes[field.name()]).map_err(|_| Fault::FieldName)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(field.value())).map_err(|_| Fault::Control)?;
-        headers.append(name, value);
+        headers.append(name, value(bytes.slice(field.value())).ok_or(Fault::Control)?);
     }
     Ok(headers)
 }

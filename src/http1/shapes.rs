@@ -8,6 +8,7 @@ use super::Fault;
 use super::names::Names;
 use super::one_connection::is_of_one_connection;
 use super::response::FieldSpan;
+use super::values::value;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
 
@@ -88,9 +89,9 @@ impl Shapes {
                 continue;
             }
             let Some(slot) = slots.next() else { break };
-            match HeaderValue::from_maybe_shared(head.slice(field.value())) {
-                Ok(found) => *slot = found,
-                Err(_) => return Some(Err(Fault::Control)),
+            match value(head.slice(field.value())) {
+                Some(found) => *slot = found,
+                None => return Some(Err(Fault::Control)),
             }
         }
         Some(Ok(Known { map, is_prepared: shape.is_prepared, keeps_alive }))

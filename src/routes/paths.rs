@@ -16,7 +16,8 @@ use std::borrow::Cow;
 /// not to match before any of it is looked up.
 pub const MAX_SEGMENTS: usize = 64;
 
-pub(super) type Segments<'p> = SmallVec<[&'p [u8]; MAX_SEGMENTS]>;
+/// Few paths have more than the few that fit without an allocation; they are moved about.
+pub(super) type Segments<'p> = SmallVec<[&'p [u8]; 12]>;
 
 /// Whether no template may match this path, as the module says. One final slash
 /// is not odd; `*` (as in `OPTIONS *`) is neither odd nor matched.
