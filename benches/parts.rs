@@ -167,7 +167,7 @@ fn objects(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a block of lines");
     group.throughput(Throughput::Bytes(block.len() as u64));
     for level in [1, 6] {
-        group.bench_function(&format!("gzip -{level}"), |bencher| {
+        group.bench_function(format!("gzip -{level}"), |bencher| {
             bencher.iter(|| {
                 let out = Vec::with_capacity(block.len());
                 let mut gzip = flate2::write::GzEncoder::new(out, flate2::Compression::new(level));

@@ -145,7 +145,7 @@ fn begin(target: &Rc<Target>, fields: &ForwardedFields, call: Call) -> Result<Fo
             let request = request.map(|body| RequestBody::new(body, &account, &target.limits));
             Ok(start(target, account, lease, request, Some(&hop.to(host.as_ref(), uri))))
         }
-        ready => Ok(attempts(prepare(target, fields, uri, call), ready)),
+        ready => Ok(attempt(prepare(target, fields, uri, call), ready)),
     }
 }
 
@@ -167,7 +167,7 @@ fn prepare(target: &Rc<Target>, fields: &ForwardedFields, uri: Option<Uri>, call
 
 fn begin_prepared(prepared: Prepared) -> Result<Forwarding, ForwardError> {
     if prepared.wish.is_some() || prepared.expects {
-        return Ok(attempts(prepared, None));
+        return Ok(attempt(prepared, None));
     }
     match prepared.target.pool.ready() {
         Some(lease) if !lease.is_http2() => {
@@ -175,11 +175,11 @@ fn begin_prepared(prepared: Prepared) -> Result<Forwarding, ForwardError> {
             address(&target, &lease, &mut request, false)?;
             Ok(start(&target, account, lease, request, None))
         }
-        ready => Ok(attempts(prepared, ready)),
+        ready => Ok(attempt(prepared, ready)),
     }
 }
 
-fn attempts(prepared: Prepared, ready: Option<Lease>) -> Forwarding {
+fn attempt(prepared: Prepared, ready: Option<Lease>) -> Forwarding {
     Forwarding::Attempts(Box::pin(attempts::run(prepared, ready)))
 }
 
