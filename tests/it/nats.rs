@@ -182,10 +182,13 @@ fn the_broker_may_be_killed_in_the_middle_and_has_each_record_of_the_folder_once
         .environment("ONRECORD_IT_SECRET", "s3cret")
         .set("log", "level", "\"trace\"")
         .start();
+    // It is there as soon as it has begun.
     let live = |gateway: &Gateway| {
-        let status = gateway.status();
-        let all = status["destinations"].as_array().unwrap();
-        all.iter().find(|known| known["name"] == "live").unwrap().clone()
+        until("the destination", PATIENCE, || {
+            let status = gateway.status();
+            let all = status["destinations"].as_array().unwrap();
+            all.iter().find(|known| known["name"] == "live").cloned()
+        })
     };
     let running = Load::calm(crate::harness::seed("nats"), 600).start(gateway.address());
     until("some messages", PATIENCE, || {
