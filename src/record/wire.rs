@@ -143,7 +143,9 @@ impl<'a> Fields<'a> {
         Err(WireError::Overflow { field })
     }
 
-    #[inline]
+    /// In line always: a value that is handed over by way of memory is waited for, which takes
+    /// longer than to read it.
+    #[inline(always)]
     fn field(&mut self) -> Result<(u8, Value<'a>), WireError> {
         let (&key, rest) = self.rest.split_first().ok_or(WireError::Truncated { field: 0 })?;
         self.rest = rest;
@@ -192,8 +194,9 @@ impl<'a> RecordView<'a> {
     /// When the bytes end inside a field or an integer is too long.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
         let mut fields = [None; MAX_FIELD as usize + 1];
-        for item in Fields::new(bytes) {
-            let (number, value) = item?;
+        let mut walk = Fields::new(bytes);
+        while !walk.rest.is_empty() {
+            let (number, value) = walk.field()?;
             if let Some(slot) = fields.get_mut(usize::from(number)) {
                 slot.get_or_insert(value);
             }
