@@ -380,5 +380,9 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "api.example");
         assert_eq!(headers["forwarded"], "for=192.0.2.7;host=\"api.example\";proto=http");
         assert_eq!(headers["via"], "1.1 edge, 1.1 onrecord");
+        // Without a Host there is nothing to put in its place.
+        let said = [("x-forwarded-host", "shop.example")];
+        assert!(!prepared(false, &said).contains_key("x-forwarded-host"));
+        assert_eq!(prepared(true, &said)["x-forwarded-host"], "shop.example");
     }
 }
