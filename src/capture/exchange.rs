@@ -125,6 +125,11 @@ impl Account {
         &self.timer
     }
 
+    /// Whether a route of the catalogues takes the request.
+    pub(super) fn has_route(&self) -> bool {
+        self.described.get().route.is_some()
+    }
+
     /// When the request head was read.
     #[must_use]
     pub fn start(&self) -> Instant {

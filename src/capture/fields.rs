@@ -2,30 +2,52 @@
 //!
 //! Of every request some twenty fields are asked for, and few are there. To find that out of a
 //! header map takes the hash of the name each time; a word with a bit for each name that is there
-//! tells it of most by a comparison.
+//! tells it of most by a comparison. What is there is found among a few in a row, by names that are
+//! mostly compared as the numbers that stand for them.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
+
+/// Heads with more fields are asked by their map.
+const IN_A_ROW: usize = 20;
 
 /// The fields of one head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Fields<'h> {
     map: &'h HeaderMap,
     /// The bits of all names that are there.
     present: u64,
+    /// All of them in their order; empty where they are too many.
+    row: SmallVec<[(&'h HeaderName, &'h HeaderValue); IN_A_ROW]>,
 }
 
 impl<'h> Fields<'h> {
     /// Those of this map.
     #[must_use]
+    #[inline]
     pub fn of(map: &'h HeaderMap) -> Self {
-        Self { map, present: map.keys().fold(0, |present, name| present | bit(name)) }
+        let mut fields = Self { map, present: 0, row: SmallVec::new() };
+        let is_short = map.len() <= IN_A_ROW;
+        for (name, value) in map {
+            fields.present |= bit(name);
+            if is_short {
+                fields.row.push((name, value));
+            }
+        }
+        fields
     }
 
     /// The first value of this name.
     #[must_use]
     #[inline]
     pub fn get(&self, name: &HeaderName) -> Option<&'h HeaderValue> {
-        if self.present & bit(name) == 0 { None } else { self.map.get(name) }
+        if self.present & bit(name) == 0 {
+            return None;
+        }
+        if self.row.is_empty() {
+            return self.map.get(name);
+        }
+        self.row.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
     }
 
     /// All values of this name, in their order.
@@ -52,7 +74,7 @@ mod tests {
     proptest! {
         #[test]
         fn fields_say_what_the_map_says(
-            there in proptest::collection::vec(("[a-d-]{1,3}", "[x-z]{0,2}"), 0..6),
+            there in proptest::collection::vec(("[a-d-]{1,3}", "[x-z]{0,2}"), 0..24),
             asked in "[a-d-]{1,3}",
         ) {
             let mut map = HeaderMap::new();

@@ -7,7 +7,7 @@ use super::actor::{ActorRules, Claims, Fingerprinter};
 use super::address::{parse_hop, write_address};
 use super::cache_status::cache_status;
 use super::durability::{Durabilities, Durability};
-use super::exchange::Exchange;
+use super::exchange::{Account, Exchange};
 use super::fields::Fields;
 use super::inspection::Inspection;
 use super::lane::Lane;
@@ -166,10 +166,12 @@ impl Source {
         !self.plan.trusted_proxies.is_empty() && self.plan.trusted_proxies.contains(peer.ip())
     }
 
-    /// Whether the path has a form that no template matches safely.
+    /// Whether the path of this exchange has a form that no template matches safely.
     #[must_use]
-    pub fn is_odd(&self, path: &str) -> bool {
-        paths::is_odd(path.as_bytes())
+    pub fn is_odd(&self, account: &Account, path: &str) -> bool {
+        // What a template has matched is not odd.
+        let is_matched = self.plan.path_prefix.is_empty() && account.has_route();
+        !is_matched && paths::is_odd(path.as_bytes())
     }
 
     /// Opens the exchange of this request.

@@ -17,6 +17,7 @@ mod chunked;
 mod fault;
 mod fields;
 mod grammar;
+mod lanes;
 mod lines;
 mod names;
 mod one_connection;

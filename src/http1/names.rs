@@ -10,7 +10,7 @@
 
 use super::fields::Framing;
 use super::response::FieldSpan;
-use super::scan::control;
+use super::scan::LineEnds;
 
 /// Bytes of names, and names, that are kept of one head; of a larger one nothing is expected.
 const MOST_BYTES: usize = 1024;
@@ -26,19 +26,12 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The first line of a head without its CRLF and without any control byte but tabs; where the
-    /// line behind it begins.
-    #[inline]
-    pub(super) fn first_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
-        let end = control(bytes)?;
-        (bytes[end..].first_chunk() == Some(b"\r\n")).then(|| (&bytes[..end], end + 2))
-    }
-
-    /// Reads the fields that begin at `start`, if there are just these; where the head ends.
+    /// Reads the fields of a head whose first line is told already, if there are just these;
+    /// where the head ends. `start`: where they begin.
     #[inline]
     pub(super) fn read(
         &self,
-        bytes: &[u8],
+        (head, lines): (&[u8], &mut LineEnds<'_>),
         start: usize,
         framing: &mut Framing,
         mut tell: impl FnMut(FieldSpan),
@@ -49,24 +42,22 @@ impl Names {
         }
         for &(to, frames) in &self.ends {
             let name = &self.bytes[from..usize::from(to)];
-            let value = bytes[at..].strip_prefix(name)?;
-            let length = control(value)?;
-            let is_usual = length > 0
-                && !matches!(value[0], b' ' | b'\t')
-                && value[length..].first_chunk() == Some(b"\r\n")
-                && !matches!(value[length - 1], b' ' | b'\t');
+            let end = lines.next()?;
+            let value = behind_name(head.get(at..end)?, name)?;
+            let is_usual = matches!(value, [first, ..] if !matches!(first, b' ' | b'\t'))
+                && matches!(value, [.., last] if !matches!(last, b' ' | b'\t'));
             if !is_usual {
                 return None;
             }
-            let behind = at + name.len();
             if frames {
-                framing.known(&name[..name.len() - 2], &value[..length]).ok()?;
+                framing.known(&name[..name.len() - 2], value).ok()?;
             }
-            tell(FieldSpan::new(at..behind - 2, behind..behind + length));
-            at = behind + length + 2;
+            let behind = at + name.len();
+            tell(FieldSpan::new(at..behind - 2, behind..end));
+            at = end + 2;
             from = usize::from(to);
         }
-        (bytes[at..].first_chunk() == Some(b"\r\n")).then_some(at + 2)
+        (head.get(at..)?.first_chunk() == Some(b"\r\n")).then_some(at + 2)
     }
 
     /// How many are expected.
@@ -104,6 +95,26 @@ impl Names {
         self.ends.push((end as u16, Framing::is_of(name)));
         true
     }
+}
+
+/// What stands behind the name, if the line begins with it. Names are short: most are compared by
+/// their two ends, which may overlap.
+#[inline(always)]
+fn behind_name<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    let (begin, value) = line.split_at_checked(name.len())?;
+    let is_same = match name.len() {
+        16..=32 => {
+            begin.first_chunk::<16>() == name.first_chunk() && begin.last_chunk::<16>() == name.last_chunk()
+        }
+        8..=15 => {
+            begin.first_chunk::<8>() == name.first_chunk() && begin.last_chunk::<8>() == name.last_chunk()
+        }
+        4..=7 => {
+            begin.first_chunk::<4>() == name.first_chunk() && begin.last_chunk::<4>() == name.last_chunk()
+        }
+        _ => begin == name,
+    };
+    is_same.then_some(value)
 }
 
 #[cfg(test)]
@@ -227,8 +238,9 @@ mod tests {
         let mut names = Names::default();
         assert!(names.push(b"Host") && names.push(b"Content-Length"));
         let (mut framing, mut places) = (Framing::default(), Vec::new());
-        let (_, start) = Names::first_line(text).unwrap();
-        let read = names.read(text, start, &mut framing, |field| places.push(field));
+        let mut lines = LineEnds::of(text);
+        let start = lines.next().unwrap() + 2;
+        let read = names.read((text, &mut lines), start, &mut framing, |field| places.push(field));
         assert_eq!((read, places.len()), (Some(text.len() - 5), 2));
         assert_eq!((&text[places[1].name()], &text[places[1].value()]), (&b"Content-Length"[..], &b"5"[..]));
         assert!(names.are_of(text, &places) && !names.are_of(text, &places[..1]));
@@ -238,7 +250,9 @@ mod tests {
             "Host: a\r\nContent-Length: 5\r\nX: y\r\n\r\n",
             "Host: \r\nContent-Length: 5\r\n\r\n",
         ] {
-            assert_eq!(names.read(other.as_bytes(), 0, &mut Framing::default(), |_| {}), None, "{other:?}");
+            let lines = &mut LineEnds::of(other.as_bytes());
+            let read = names.read((other.as_bytes(), lines), 0, &mut Framing::default(), |_| {});
+            assert_eq!(read, None, "{other:?}");
         }
     }
 

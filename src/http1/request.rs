@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::fields::{Framing, Length};
 use super::lines::Lines;
 use super::names::Names;
+use super::scan::LineEnds;
 use super::target::request_line;
 
 /// How large a head may be.
@@ -212,10 +213,11 @@ impl Head {
         if names.len() == 0 || names.len() > limits.head_fields {
             return None;
         }
-        let (line, start) = Names::first_line(bytes)?;
-        let is_10 = request_line(line).ok()?.is_10;
+        let mut lines = LineEnds::of(bytes);
+        let end = lines.next()?;
+        let is_10 = request_line(&bytes[..end]).ok()?.is_10;
         let mut framing = Framing::default();
-        let length = names.read(bytes, start, &mut framing, |_| {})?;
+        let length = names.read((bytes, &mut lines), end + 2, &mut framing, |_| {})?;
         if length > limits.head_bytes {
             return None;
         }

@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::fields::{Framing, Length};
 use super::lines::Lines;
 use super::names::Names;
+use super::scan::LineEnds;
 use std::ops::Range;
 
 /// Bytes of a response head.
@@ -321,11 +322,12 @@ impl Head {
     /// The length of the head, if it is whole and has these names.
     #[inline]
     fn advance_at_once(&mut self, bytes: &[u8], fields: &mut Vec<FieldSpan>, names: &Names) -> Option<usize> {
-        let (line, start) = Names::first_line(bytes)?;
-        let status = status_line(line).ok()?;
+        let mut lines = LineEnds::of(bytes);
+        let end = lines.next()?;
+        let status = status_line(&bytes[..end]).ok()?;
         let mut framing = Framing::default();
         fields.clear();
-        let length = names.read(bytes, start, &mut framing, |field| fields.push(field))?;
+        let length = names.read((bytes, &mut lines), end + 2, &mut framing, |field| fields.push(field))?;
         if length > HEAD_BYTES {
             return None;
         }

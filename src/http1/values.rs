@@ -1,24 +1,24 @@
 //! Field values made of a head's bytes without a copy.
 //!
 //! The library checks such bytes one by one, which takes longer than all else that is done for a
-//! value. Here they are looked at eight at a time, and handed over as checked: the one `unsafe`
+//! value. Here they are looked at sixteen at a time, and handed over as checked: the one `unsafe`
 //! in this module. It is sound since what the library demands of a value's bytes, that each is a
-//! tab or neither a control character nor DEL, is what [`control`] has just found of the very same
+//! tab or neither a control character nor DEL, is what [`has_control`] has just found of the very same
 //! bytes, which nobody can change meanwhile ([`Bytes`] are immutable). A test compares the two for
 //! each byte at each place.
 #![allow(unsafe_code, reason = "proven sound above")]
 
-use super::scan::control;
+use super::scan::has_control;
 use bytes::Bytes;
 use http::header::HeaderValue;
 
 /// The value of these bytes; `None` if there is a control character among them.
 #[inline]
 pub(super) fn value(bytes: Bytes) -> Option<HeaderValue> {
-    if control(&bytes).is_some() {
+    if has_control(&bytes) {
         return None;
     }
-    // SAFETY: no byte is a control character other than a tab, as `control` has just found.
+    // SAFETY: no byte is a control character other than a tab, as `has_control` has just found.
     Some(unsafe { HeaderValue::from_maybe_shared_unchecked(bytes) })
 }
 

@@ -85,7 +85,9 @@ impl<S> Admit<S> {
             return refused(StatusCode::NOT_IMPLEMENTED, ErrorType::Unsupported, "CONNECT is not forwarded");
         }
         meaning::judge(&call.request)?;
-        if policy.odd_paths == OddPaths::Refuse && call.source.is_odd(call.request.uri().path()) {
+        if policy.odd_paths == OddPaths::Refuse
+            && call.source.is_odd(&call.account, call.request.uri().path())
+        {
             return refused(StatusCode::BAD_REQUEST, ErrorType::OddPath, "paths of this form are refused");
         }
         let length = http_body::Body::size_hint(call.request.body()).exact();

@@ -4,8 +4,9 @@
 use super::error::ForwardError;
 use crate::http1::is_host;
 use crate::record::ErrorType;
-use http::header::{EXPECT, HOST, HeaderMap, HeaderName, MAX_FORWARDS};
+use http::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS};
 use http::{Method, Request, StatusCode, Version};
+use smallvec::SmallVec;
 
 /// Fields that decide where a request goes, what it is and who sent it.
 ///
@@ -35,16 +36,25 @@ const FOLDED: [&str; 17] = [
 pub(super) fn judge<B>(request: &Request<B>) -> Result<(), ForwardError> {
     let malformed =
         |reason| Err(ForwardError::refused(StatusCode::BAD_REQUEST, ErrorType::Malformed, reason));
-    if let Err(reason) = judge_host(request) {
+    let headers = request.headers();
+    let mut hosts = SmallVec::<[&HeaderValue; 2]>::new();
+    let (mut has_folded, mut expects_more) = (false, false);
+    for (name, value) in headers {
+        if *name == HOST {
+            hosts.push(value);
+        } else if *name == EXPECT {
+            expects_more |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        } else {
+            has_folded = has_folded || is_folded(name, headers);
+        }
+    }
+    if let Err(reason) = judge_host(request, &hosts) {
         return malformed(reason);
     }
-    let headers = request.headers();
-    if headers.keys().any(|name| is_folded(name, headers)) {
+    if has_folded {
         return malformed("a field name with an underscore stands for another field");
     }
-    if request.version() != Version::HTTP_10
-        && headers.get_all(EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
+    if expects_more && request.version() != Version::HTTP_10 {
         return Err(ForwardError::refused(
             StatusCode::EXPECTATION_FAILED,
             ErrorType::Unsupported,
@@ -64,16 +74,14 @@ pub(super) fn judge<B>(request: &Request<B>) -> Result<(), ForwardError> {
 }
 
 /// RFC 9112 §3.2, RFC 9113 §8.3.1: one Host, which names a host; in HTTP/2 it is the authority.
-fn judge_host<B>(request: &Request<B>) -> Result<(), &'static str> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err("there is more than one Host field");
-    }
-    if host.is_none() && request.version() == Version::HTTP_11 {
-        return Err("a request of HTTP/1.1 has a Host field");
-    }
-    if host.is_some_and(|host| !is_host(host.as_bytes())) {
+fn judge_host<B>(request: &Request<B>, hosts: &[&HeaderValue]) -> Result<(), &'static str> {
+    let host = match hosts {
+        [] if request.version() == Version::HTTP_11 => return Err("a request of HTTP/1.1 has a Host field"),
+        [] => None,
+        [host] => Some(host.as_bytes()),
+        _ => return Err("there is more than one Host field"),
+    };
+    if host.is_some_and(|host| !is_host(host)) {
         return Err("Host names no host");
     }
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
@@ -82,7 +90,7 @@ fn judge_host<B>(request: &Request<B>) -> Result<(), &'static str> {
     }
     match (host, authority) {
         (Some(host), Some(authority))
-            if request.version() == Version::HTTP_2 && !host.as_bytes().eq_ignore_ascii_case(authority) =>
+            if request.version() == Version::HTTP_2 && !host.eq_ignore_ascii_case(authority) =>
         {
             Err("Host and :authority differ")
         }

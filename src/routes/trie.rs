@@ -30,6 +30,9 @@ pub(super) struct Trie {
 struct Node {
     placeholder: u32,
     route: u32,
+    /// Bit n: there is a static child of n bytes, or of a multiple of 64 more. Where an id stands
+    /// there mostly is none of its length, so that it is not hashed.
+    lengths: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +45,7 @@ struct Edge {
 }
 
 const FREE: Edge = Edge { hash: 0, from: NONE, to: NONE, start: 0, length: 0 };
-const LEAF: Node = Node { placeholder: NONE, route: NONE };
+const LEAF: Node = Node { placeholder: NONE, route: NONE, lengths: 0 };
 
 impl Trie {
     /// A trie with this many roots, numbered from 0.
@@ -92,7 +95,8 @@ impl Trie {
         let Some((segment, rest)) = segments.split_first() else {
             return (here.route != NONE).then_some(here.route);
         };
-        if let Some(child) = self.edge(node, segment)
+        if here.lengths & length_bit(segment) != 0
+            && let Some(child) = self.edge(node, segment)
             && let Some(route) = self.walk(child, rest, parameters)
         {
             return Some(route);
@@ -150,6 +154,7 @@ impl Trie {
         self.text.extend_from_slice(segment);
         self.place(Edge { hash: hash(from, segment), from, to, start, length });
         self.edge_count += 1;
+        self.nodes[from as usize].lengths |= length_bit(segment);
         to
     }
 
@@ -166,6 +171,11 @@ impl Trie {
         self.nodes.push(LEAF);
         (self.nodes.len() - 1) as u32
     }
+}
+
+#[inline]
+fn length_bit(segment: &[u8]) -> u64 {
+    1 << (segment.len() % 64)
 }
 
 /// A multiplicative hash over words of 8 bytes. The table holds what the
