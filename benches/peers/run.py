@@ -99,16 +99,19 @@ class Target:
 
     def pids(self): return [x for p in self.procs for x in tree(p.pid)]
     def stop(self):
-        for p in self.procs[::-1]:
-            for x in tree(p.pid)[::-1]:
-                try: os.kill(x, signal.SIGTERM)
+        """Ends all of them, and waits: what a shell has started may end behind it, as a gateway that drains does."""
+        them = [x for p in self.procs[::-1] for x in tree(p.pid)[::-1]]
+        def tell(what):
+            for x in them:
+                try: os.kill(x, what)
                 except OSError: pass
-        for p in self.procs:
-            try: p.wait(4)
-            except sp.TimeoutExpired:
-                for x in tree(p.pid):
-                    try: os.kill(x, signal.SIGKILL)
-                    except OSError: pass
+        def is_there(x):
+            try: return open(f"/proc/{x}/stat").read().rsplit(")", 1)[1].split()[0] != "Z"
+            except OSError: return False
+        tell(signal.SIGTERM); end = time.time() + 15
+        while any(map(is_there, them)) and time.time() < end: time.sleep(0.05)
+        tell(signal.SIGKILL)
+        for p in self.procs: p.wait()
     def counted(self):
         if self.kind == "haproxy" and self.var == "gz": return False        # one endless gzip stream: can't be read from the middle
         return self.kind == "gateway" or getattr(self, "cap", "0") != "0" or self.var.split("+")[0] in ("log", "gz", "unbuf")
@@ -159,7 +162,7 @@ class Target:
         self.has |= {"https", "h2"}; self.spawn([f"{BIN}/pingora-peer"])
     def t_gateway(self, var, kv):
         """GATEWAY_CMD is run by a shell with UPSTREAM_URL, WORKERS, RUN_DIR set; GATEWAY_URL http://127.0.0.1:PORT is where it listens.
-        Optional: GATEWAY_TLS_URL, GATEWAY_H2C_URL, GATEWAY_LOG (glob of record files, for counting), GATEWAY_CMD2 for a second variant (gateway-2)."""
+        Optional: GATEWAY_TLS_URL, GATEWAY_H2C_URL, GATEWAY_LOG (glob of record files, for counting), GATEWAY2_CMD and the like for a second variant (gateway-2)."""
         s = "" if var in ("", "log") else var
         self.env |= dict(UPSTREAM_URL=f"http://127.0.0.1:{UP}", WORKERS=str(self.workers), RUN_DIR=self.dir, TLS_CERT=kv["CERT"], TLS_KEY=kv["KEY"])
         self.http = int(os.environ[f"GATEWAY{s}_URL"].rstrip("/").rsplit(":", 1)[1])
