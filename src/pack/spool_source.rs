@@ -22,7 +22,10 @@ pub struct SpoolSource {
     committed: BTreeMap<Uuid, Position>,
     boots: Vec<Uuid>,
     moves: u64,
+    /// Since when something waits behind what is committed, at the earliest.
     waiting_since: Option<Duration>,
+    /// When the log's end was met last, of what is not committed yet.
+    ended: Option<Duration>,
 }
 
 impl SpoolSource {
@@ -40,6 +43,7 @@ impl SpoolSource {
             boots: Vec::new(),
             moves,
             waiting_since: None,
+            ended: None,
         };
         source.seek(&[]);
         source
@@ -92,6 +96,7 @@ impl SpoolSource {
 impl LogSource for SpoolSource {
     fn seek(&mut self, cursor: &[(Uuid, Position)]) {
         self.committed = cursor.iter().copied().collect();
+        self.ended = None;
         self.boots = self.spool.boots();
         let cursors = self.boots.iter().map(|&boot| match self.committed.get(&boot) {
             Some(position) => Cursor { boot, segment: position.segment, offset: position.offset },
@@ -118,7 +123,10 @@ impl LogSource for SpoolSource {
             Item::Missing { at, .. } => {
                 LogItem::Lost { boot: at.boot, instance: None, after: place(at), cause: GapCause::SpoolFull }
             }
-            Item::EndOfLog => LogItem::End,
+            Item::EndOfLog => {
+                self.ended = Some(self.clock.monotonic());
+                LogItem::End
+            }
         })
     }
 
@@ -146,7 +154,11 @@ impl LogSource for SpoolSource {
 
     fn committed(&mut self, cursor: &[(Uuid, Position)]) {
         self.committed = cursor.iter().copied().collect();
-        self.waiting_since = None;
+        // What remains has come since the end was met. Where a full batch did not get there, it is
+        // as old as before: it must not wait for as long again.
+        if let Some(ended) = self.ended.take() {
+            self.waiting_since = Some(ended);
+        }
         let cursors = cursor.iter().map(|&(boot, position)| Cursor {
             boot,
             segment: position.segment,
@@ -159,5 +171,65 @@ impl LogSource for SpoolSource {
 impl std::fmt::Debug for SpoolSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SpoolSource").field("committed", &self.committed).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::Options;
+    use crate::spool::frame::{self, Kind};
+    use crate::spool::fs::Fs;
+    use crate::spool::sim::SimFs;
+    use std::path::Path;
+
+    fn records(sequences: std::ops::Range<u64>) -> Vec<u8> {
+        let mut out = Vec::new();
+        for sequence in sequences {
+            frame::append(&mut out, Kind::Record, 1, 0, sequence, b"record");
+        }
+        out
+    }
+
+    #[test]
+    fn what_a_full_batch_leaves_is_as_old_as_before_and_what_comes_behind_the_end_is_new() {
+        let fs = SimFs::new(1);
+        fs.create_dir(Path::new("/spool")).unwrap();
+        let (boot, clock) = (Uuid::from_u128(1), Clock::manual(1_000_000));
+        let options = Options { dir: "/spool".into(), ..Options::default() };
+        let spool = Arc::new(Spool::open(&options, Arc::new(fs), boot, "gw-1").unwrap());
+        let mut writer = spool.writer();
+        let mut head = Vec::new();
+        frame::append(&mut head, Kind::Mark, 1, 0, 0, b"a head");
+        writer.rotate(&head, 0).unwrap();
+        writer.append(&records(1..4)).unwrap();
+        let mut source = SpoolSource::new(Arc::clone(&spool), clock.clone(), Box::new(|_| {}));
+        let seconds = Duration::from_secs;
+        assert_eq!(source.pending().oldest, Some(seconds(0)));
+        clock.advance(seconds(7));
+        let read = |source: &mut SpoolSource, most: usize| {
+            let mut last = None;
+            for _ in 0..most {
+                match source.next().unwrap() {
+                    LogItem::Frame(frame) => last = Some(frame.after),
+                    _ => break,
+                }
+            }
+            source.committed(&[(boot, last.unwrap())]);
+        };
+        // Two of three: the batch was full.
+        read(&mut source, 2);
+        assert_eq!(source.pending().oldest, Some(seconds(7)));
+        clock.advance(seconds(1));
+        read(&mut source, usize::MAX);
+        assert_eq!(source.pending(), Pending { bytes: 0, oldest: None });
+        clock.advance(seconds(9));
+        writer.append(&records(4..6)).unwrap();
+        assert_eq!(source.pending().oldest, Some(seconds(0)));
+        clock.advance(seconds(2));
+        // A manifest without a read tells nothing of what waits.
+        let positions: Vec<_> = source.committed.iter().map(|(&boot, &position)| (boot, position)).collect();
+        source.committed(&positions);
+        assert_eq!(source.pending().oldest, Some(seconds(2)));
     }
 }
