@@ -3,7 +3,7 @@
 //! Where a line has to be found whatever comes, by the well-known arithmetic on words: a byte's
 //! high bit is set in the result where the byte may be what is looked for. The cheap form says so
 //! of some bytes too many, each of which is then looked at by itself; it never leaves one out, and
-//! says nothing wrong of bytes before it. Where a head is read at once, by [`lanes`](super::lanes).
+//! says nothing wrong of bytes before it. Where a head is read at once, by [`lanes`].
 
 use super::lanes::{self, BLOCK};
 

@@ -51,7 +51,8 @@ impl Pebble {
         let pebble = Command::new("pebble")
             .args(["-config", "config.json", "-dnsserver", &dns.to_string()])
             .env("PEBBLE_VA_NOSLEEP", "1")
-            .env("PEBBLE_WFE_NONCEREJECT", "20")
+            // The client asks four times: with more than this it may be refused each time by chance.
+            .env("PEBBLE_WFE_NONCEREJECT", "5")
             .current_dir(folder.path())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
