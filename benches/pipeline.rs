@@ -165,7 +165,9 @@ fn pack(
         match step {
             Step::Packed => {}
             Step::Ended => break,
-            Step::Wait(time) | Step::NoRoom(time) => clock.advance(time.max(Duration::from_millis(1))),
+            Step::Wait(time) | Step::Gather(time) | Step::NoRoom(time) => {
+                clock.advance(time.max(Duration::from_millis(1)))
+            }
             Step::Failed => panic!("a batch could not be packed"),
         }
     }

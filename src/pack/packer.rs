@@ -12,8 +12,9 @@ use crate::evidence::note::Verifier;
 use crate::format::{Encoder, Enrich, KeyTemplate};
 use crate::record::GapCause;
 use crate::spool::fs::{Fs, SystemFs};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -82,26 +83,41 @@ pub enum PackEvent<'a> {
 /// Asks a packer to stop; shared with whoever stops the process.
 #[derive(Clone, Debug, Default)]
 pub struct PackerControl {
-    flags: Arc<(AtomicBool, AtomicBool)>,
+    asked: Arc<Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    stop: AtomicBool,
+    abandon: AtomicBool,
+    /// The thread that packs, which may sleep.
+    thread: OnceLock<Thread>,
 }
 
 impl PackerControl {
     /// Pack what is there, write the closing manifest, end.
     pub fn stop(&self) {
-        self.flags.0.store(true, Ordering::SeqCst);
+        self.ask(&self.asked.stop);
     }
 
     /// End at once; what is not committed stays in the log.
     pub fn abandon(&self) {
-        self.flags.1.store(true, Ordering::SeqCst);
+        self.ask(&self.asked.abandon);
+    }
+
+    fn ask(&self, what: &AtomicBool) {
+        what.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.asked.thread.get() {
+            thread.unpark();
+        }
     }
 
     pub(super) fn stopping(&self) -> bool {
-        self.flags.0.load(Ordering::SeqCst)
+        self.asked.stop.load(Ordering::SeqCst)
     }
 
     pub(super) fn abandoned(&self) -> bool {
-        self.flags.1.load(Ordering::SeqCst)
+        self.asked.abandon.load(Ordering::SeqCst)
     }
 }
 
@@ -194,6 +210,7 @@ impl Packer {
     /// When it is stopped while the outbox can't be opened.
     pub fn run(self, ready: tokio::sync::oneshot::Sender<Arc<Outbox>>) -> Result<(), PackError> {
         let mut waiting = self;
+        let _ = waiting.control.asked.thread.set(std::thread::current());
         let mut packing = loop {
             let stopping = waiting.control.stopping() || waiting.control.abandoned();
             match waiting.open() {
@@ -220,6 +237,8 @@ impl Packer {
                 Step::Failed => std::thread::sleep(PAUSE),
                 Step::NoRoom(time) => packing.wait_for_room(time.min(TICK)),
                 Step::Wait(time) => packing.wait_for_log(time.min(TICK)),
+                // Not by the log, which moves fifty times a second.
+                Step::Gather(time) => std::thread::park_timeout(time.min(TICK)),
                 Step::Ended => return Ok(()),
             }
         }

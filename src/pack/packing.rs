@@ -42,8 +42,10 @@ pub enum Step {
     Failed,
     /// The outbox is full; at the latest after this long it is looked at again.
     NoRoom(Duration),
-    /// There is nothing to do for this long, unless more is written.
+    /// Nothing waits: there is nothing to do for this long, unless something is written.
     Wait(Duration),
+    /// A batch gathers: it is due after this long, or earlier where it becomes full.
+    Gather(Duration),
     /// It was stopped; there is nothing to do ever more.
     Ended,
 }
@@ -67,10 +69,12 @@ impl Packing {
         if self.packer.control.abandoned() {
             return Step::Ended;
         }
-        let decision = plan(&self.situation(), &self.packer.limits());
+        let (situation, limits) = (self.situation(), self.packer.limits());
+        let decision = plan(&situation, &limits);
         match decision {
             Decision::End => Step::Ended,
             Decision::Wait(time) if self.outbox.waiting().len() >= MAX_WAITING => Step::NoRoom(time),
+            Decision::Wait(time) if situation.oldest.is_some() => Step::Gather(time),
             Decision::Wait(time) => Step::Wait(time),
             Decision::Pack | Decision::Heartbeat | Decision::Close => {
                 match self.pack(decision == Decision::Pack, decision == Decision::Close) {

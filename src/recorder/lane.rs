@@ -65,6 +65,11 @@ impl LaneTail {
         self.number
     }
 
+    /// Bytes of frames that its ring can hold.
+    pub(super) fn ring_bytes(&self) -> u64 {
+        self.ring.gauge().bytes()
+    }
+
     /// Moves everything that is in the ring now into the log, and declares what was lost.
     pub(super) fn drain(
         &mut self,

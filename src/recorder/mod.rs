@@ -1,7 +1,7 @@
 //! The recorder: one thread that moves what the lanes captured from their rings into the
 //! spool.
 //!
-//! It looks at every ring some hundred times a second, copies runs of frames into the open
+//! It looks at every ring fifty times a second (more often when one fills), copies runs of frames into the open
 //! segment as they stand, and gives the room back to the worker; no worker ever wakes it or
 //! waits for it, but for one whose request may not go on before its record is on disk. It
 //! writes down where the lanes stand (a [`Mark`](crate::record::Mark) at the head of each

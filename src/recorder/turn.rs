@@ -14,10 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Pause between two looks at the rings while there is something to do.
-const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// The shortest pause between two looks at the rings.
+const SHORT_PAUSE: Duration = Duration::from_millis(2);
+/// The longest pause while there is something to do: each look costs as much as moving a hundred records.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause when there is nothing to do.
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
+/// What a look should find in a ring at most, as a part of its bytes: the rest is for a disk that is slow.
+const EXPECTED_PART: u64 = 32;
 /// Pause after the disk has failed.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(200);
 /// At most this long between a change and the mark that tells it.
@@ -38,6 +42,8 @@ pub struct Recorder {
     /// Supplements that are to be appended behind their records.
     supplements: Vec<u8>,
     syncer: Syncer,
+    /// Whether the last look found more in a ring than it should.
+    crowded: bool,
     /// Where the lanes stood when the fsync that runs was begun, and when that was.
     syncing: Option<(Mark, Duration)>,
     status: Arc<Mutex<RecorderStatus>>,
@@ -52,6 +58,15 @@ pub struct Recorder {
     blank: Mark,
     /// Where the lanes stood when everything written was last known to be on disk.
     synced: Mark,
+}
+
+/// How long to sleep behind a look that came behind this pause.
+fn pause_after(pause: Duration, moved: bool, crowded: bool) -> Duration {
+    match (moved, crowded) {
+        (_, true) => (pause / 2).max(SHORT_PAUSE),
+        (true, false) => (pause * 2).clamp(SHORT_PAUSE, BUSY_PAUSE),
+        (false, false) => (pause * 2).min(IDLE_PAUSE),
+    }
 }
 
 impl Recorder {
@@ -78,6 +93,7 @@ impl Recorder {
             syncing: None,
             status: Arc::default(),
             trouble: None,
+            crowded: false,
             last_sync: Duration::ZERO,
             last_mark: Duration::ZERO,
             last_retention: Duration::ZERO,
@@ -108,7 +124,7 @@ impl Recorder {
     /// Turns until it is told to stop, then as [`Recorder::finish`].
     pub(super) fn run(mut self, signal: &Signal, stop: &AtomicBool) -> bool {
         signal.listen();
-        let mut pause = BUSY_PAUSE;
+        let mut pause = SHORT_PAUSE;
         loop {
             // Asked before the rings are looked at, so that the last look comes after the last worker.
             let stopping = stop.load(Ordering::Acquire);
@@ -116,10 +132,9 @@ impl Recorder {
             if stopping && !moved {
                 return self.end();
             }
-            pause = match moved {
-                _ if self.trouble.is_some() => TROUBLE_PAUSE,
-                true => BUSY_PAUSE,
-                false => (pause * 2).min(IDLE_PAUSE),
+            pause = match self.trouble {
+                Some(_) => TROUBLE_PAUSE,
+                None => pause_after(pause, moved, self.crowded),
             };
             if self.trouble.is_some() || self.syncer.is_busy() {
                 // Who waits has to wait for the disk first. The syncer wakes us when it is done.
@@ -186,6 +201,7 @@ impl Recorder {
 
     fn drain(&mut self) -> bool {
         let mut moved = false;
+        self.crowded = false;
         if self.supplements.is_empty() {
             // Taken before the rings are looked at, so that their records stand before them.
             self.supplements = self.settings.supplements.take();
@@ -197,6 +213,7 @@ impl Recorder {
             match self.lanes[index].drain(&mut self.writer, cause, noticed) {
                 Ok(drained) => {
                     moved |= drained.bytes > 0;
+                    self.crowded |= drained.bytes > self.lanes[index].ring_bytes() / EXPECTED_PART;
                     if drained.bytes > 0 {
                         self.observe("append", begun);
                     }
@@ -432,5 +449,27 @@ impl Recorder {
             oldest_segment: held.oldest,
             spool_bound: self.retention.bound(),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_as_rare_as_the_ring_allows_and_rarer_when_nothing_comes() {
+        let pauses = |first: Duration, looks: &[(bool, bool)]| {
+            let after = |pause: &mut Duration, &(moved, crowded): &(bool, bool)| {
+                *pause = pause_after(*pause, moved, crowded);
+                Some(pause.as_millis())
+            };
+            looks.iter().scan(first, after).collect::<Vec<_>>()
+        };
+        assert_eq!(pauses(SHORT_PAUSE, &[(true, false); 5]), [4, 8, 16, 20, 20]);
+        assert_eq!(pauses(BUSY_PAUSE, &[(true, true); 5]), [10, 5, 2, 2, 2]);
+        assert_eq!(pauses(BUSY_PAUSE, &[(false, false); 3]), [40, 50, 50]);
+        assert_eq!(pauses(IDLE_PAUSE, &[(true, false), (true, true), (true, false)]), [20, 10, 20]);
+        // A look that fails behind a crowded ring is no reason to wait longer.
+        assert_eq!(pauses(BUSY_PAUSE, &[(false, true)]), [10]);
     }
 }
